@@ -6,4 +6,6 @@
 
 pub mod bus;
 pub mod events;
+pub mod kvm;
 pub mod protocol;
+pub mod x86_64;

@@ -1,0 +1,5 @@
+//! What makes the machine a PC: addresses, CPU features, the state a CPU starts in, and the firmware's tables.
+//!
+//! Only `kvm` and this module know the architecture; `machine` calls both.
+
+pub mod layout;

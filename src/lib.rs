@@ -1,1 +1,5 @@
-//! kiln.
+//! kiln: EC2 on one's own host. The library behind the daemon `kilnd` and the command `kiln`.
+//!
+//! Arrows run downward only: `wire` → `api` → {`instance`, `volumes`} → {`machine`, `store`} → `model`.
+
+pub mod model;

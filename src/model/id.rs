@@ -1,0 +1,191 @@
+//! Identifiers as EC2 writes them: a prefix that says what is meant, and 17 hexadecimal digits.
+//!
+//! Every noun has a type of its own, so a volume can't be passed where an instance is meant. Used everywhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How many bits 17 hexadecimal digits hold.
+const BITS: u32 = 68;
+/// How many digits an identifier has.
+const DIGITS: usize = 17;
+
+/// A text that is not an identifier of the kind that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Not the identifier of {noun}: \"{text}\" (expecting \"{prefix}\" and 17 hexadecimal digits)")]
+pub struct ParseIdError {
+    /// What was wanted, with its article.
+    pub noun: &'static str,
+    /// The prefix that identifiers of that kind have.
+    pub prefix: &'static str,
+    /// What was given, shortened.
+    pub text: String,
+}
+
+fn parse(text: &str, prefix: &'static str, noun: &'static str) -> Result<u128, ParseIdError> {
+    let digits = text.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS);
+    let lower_hex = |digits: &&str| digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    digits
+        .filter(lower_hex)
+        .and_then(|digits| u128::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| ParseIdError {
+            noun,
+            prefix,
+            text: text.chars().take(64).collect(),
+        })
+}
+
+macro_rules! ids {
+    ($($name:ident $prefix:literal $noun:literal;)*) => {$(
+        #[doc = concat!("The identifier of ", $noun, ": `", $prefix, "` and 17 hexadecimal digits.")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// What its text begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Makes one of random bits, of which 68 are used.
+            pub const fn from_random(bits: u128) -> Self {
+                Self(bits & ((1 << BITS) - 1))
+            }
+
+            /// Its 68 bits.
+            pub const fn bits(self) -> u128 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{:017x}", $prefix, self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                parse(text, $prefix, $noun).map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    InstanceId "i-" "an instance";
+    ReservationId "r-" "a reservation";
+    ImageId "ami-" "an image";
+    KernelId "aki-" "a kernel image";
+    RamdiskId "ari-" "a RAM disk image";
+    VolumeId "vol-" "a volume";
+    SnapshotId "snap-" "a snapshot";
+    ImportTaskId "import-ami-" "an import task";
+}
+
+/// The identifier of anything that carries tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceId {
+    /// An instance.
+    Instance(InstanceId),
+    /// An image.
+    Image(ImageId),
+    /// A volume.
+    Volume(VolumeId),
+    /// A snapshot.
+    Snapshot(SnapshotId),
+    /// An import task.
+    ImportTask(ImportTaskId),
+    /// A kernel image.
+    Kernel(KernelId),
+    /// A RAM disk image.
+    Ramdisk(RamdiskId),
+}
+
+impl ResourceId {
+    /// EC2's name of the resource type (`ResourceType` of a tag); kernel and RAM disk images are images there.
+    pub const fn resource_type(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "instance",
+            Self::Image(_) | Self::Kernel(_) | Self::Ramdisk(_) => "image",
+            Self::Volume(_) => "volume",
+            Self::Snapshot(_) => "snapshot",
+            Self::ImportTask(_) => "import-image-task",
+        }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance(id) => id.fmt(f),
+            Self::Image(id) => id.fmt(f),
+            Self::Volume(id) => id.fmt(f),
+            Self::Snapshot(id) => id.fmt(f),
+            Self::ImportTask(id) => id.fmt(f),
+            Self::Kernel(id) => id.fmt(f),
+            Self::Ramdisk(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for ResourceId {
+    type Err = ParseIdError;
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let prefix = text.rfind('-').map_or("", |at| text.get(..=at).unwrap_or(""));
+        match prefix {
+            InstanceId::PREFIX => text.parse().map(Self::Instance),
+            ImageId::PREFIX => text.parse().map(Self::Image),
+            VolumeId::PREFIX => text.parse().map(Self::Volume),
+            SnapshotId::PREFIX => text.parse().map(Self::Snapshot),
+            ImportTaskId::PREFIX => text.parse().map(Self::ImportTask),
+            KernelId::PREFIX => text.parse().map(Self::Kernel),
+            RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
+            _ => Err(ParseIdError {
+                noun: "a resource",
+                prefix: "",
+                text: text.chars().take(64).collect(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_id_reads_back_as_it_was_written(bits: u128) {
+            let id = InstanceId::from_random(bits);
+            prop_assert_eq!(id.to_string().parse::<InstanceId>(), Ok(id));
+            prop_assert_eq!(id.to_string().parse::<ResourceId>(), Ok(ResourceId::Instance(id)));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            let _ = text.parse::<VolumeId>();
+            let _ = text.parse::<ResourceId>();
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for text in [
+            "",
+            "i-",
+            "i-0123456789abcdef",
+            "i-0123456789ABCDEF0",
+            "vol-0123456789abcdef0",
+            "i-+123456789abcdef0",
+        ] {
+            assert!(text.parse::<InstanceId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What a machine is made of.
+
+/// An instance type: a name and the sizes behind it. Instances keep a copy, so a changed configuration changes no
+/// instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceType {
+    /// EC2's name, `t3.micro` say.
+    pub name: String,
+    /// Virtual CPUs, 1 to 32.
+    pub vcpus: u8,
+    /// Memory in bytes, a multiple of 2 MiB.
+    pub memory: u64,
+}

@@ -1,0 +1,47 @@
+//! The steps of a start, from the request to the login prompt.
+
+/// A step of an instance's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The request was taken on.
+    Requested,
+    /// The root volume is there.
+    VolumeReady,
+    /// The monitor's process waits for its machine.
+    MonitorStarted,
+    /// The first vCPU enters the kernel.
+    Kernel,
+    /// The console shows the first process.
+    Init,
+    /// The console shows a login prompt.
+    Login,
+}
+
+impl Stage {
+    /// All steps, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Requested,
+        Self::VolumeReady,
+        Self::MonitorStarted,
+        Self::Kernel,
+        Self::Init,
+        Self::Login,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "request",
+            Self::VolumeReady => "volume",
+            Self::MonitorStarted => "monitor",
+            Self::Kernel => "kernel",
+            Self::Init => "init",
+            Self::Login => "login",
+        }
+    }
+
+    /// The step of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+}

@@ -2,4 +2,5 @@
 //!
 //! Arrows run downward only: `wire` → `api` → {`instance`, `volumes`} → {`machine`, `store`} → `model`.
 
+pub mod config;
 pub mod model;

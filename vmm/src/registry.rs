@@ -1,0 +1,198 @@
+//! The device kinds: one row each, and nothing anywhere else that knows them all.
+//!
+//! The machine hands every [`DeviceSpec`] of a launch to [`build`] and puts what it gets into the PCI root. A kind is a
+//! directory under `virtio/` (or elsewhere) that implements [`DeviceKind`], and its line in [`KINDS`].
+
+use crate::events::EventRoutes;
+use crate::pci::Function;
+use crate::protocol::{DeviceSpec, Event};
+use crate::virtio::device::Memory;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What every device of a machine is built with.
+#[derive(Clone)]
+pub struct Context {
+    /// The memory of the guest.
+    pub memory: Memory,
+    /// Doorbells and interrupts.
+    pub routes: Arc<dyn EventRoutes>,
+    /// Where threads come from.
+    pub threads: Arc<dyn Threads>,
+    /// Takes what the daemon must hear. Called by device threads; must not block for long.
+    pub events: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+/// Makes the threads of devices, each locked into the system calls it needs. Called only while a device is built.
+pub trait Threads: Send + Sync {
+    /// Starts a thread that may make `syscalls` (numbers, as `libc::SYS_…`) beside those that every thread needs:
+    /// memory for its heap and stack, futexes, reading the clock, closing descriptors, and ending.
+    fn spawn(
+        &self,
+        name: &str,
+        syscalls: &'static [libc::c_long],
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<JoinHandle<()>>;
+}
+
+/// A kind of device.
+pub trait DeviceKind {
+    /// Its name in [`DeviceSpec::kind`].
+    const NAME: &'static str;
+    /// How many open files it is given.
+    const FILES: usize;
+    /// The system calls that its own threads make, as in [`Threads::spawn`].
+    const SYSCALLS: &'static [libc::c_long];
+    /// The version of the state it saves.
+    const STATE_VERSION: u32;
+    /// What [`DeviceSpec::config`] holds; its `Deserialize` refuses unknown members.
+    type Config: DeserializeOwned;
+    /// Why one can't be built.
+    type BuildError: Error + Send + Sync + 'static;
+
+    /// Makes a device named `id`; `files` has [`Self::FILES`] entries.
+    fn build(
+        id: &str,
+        config: Self::Config,
+        files: Vec<File>,
+        context: &Context,
+    ) -> Result<Arc<dyn Function>, Self::BuildError>;
+}
+
+/// Why a device was not built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildDeviceError {
+    /// No such kind.
+    #[error("Device {id} has the unknown kind {kind:?}: known are {known}")]
+    UnknownKind {
+        /// The device.
+        id: String,
+        /// What was asked for.
+        kind: String,
+        /// What there is.
+        known: String,
+    },
+    /// Its configuration is not one of its kind.
+    #[error("The configuration of device {id} can't be read")]
+    Config {
+        /// The device.
+        id: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Too few or too many files came with it.
+    #[error("Device {id} wants {wanted} open files but was given {given}")]
+    Files {
+        /// The device.
+        id: String,
+        /// How many it wants.
+        wanted: usize,
+        /// How many it was given.
+        given: usize,
+    },
+    /// Its kind could not make it.
+    #[error("Device {id} could not be made")]
+    Kind {
+        /// The device.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// What [`build`] answers.
+pub type BuildResult = Result<Arc<dyn Function>, BuildDeviceError>;
+
+/// One kind, as the table holds it.
+pub struct Row {
+    /// Its name in [`DeviceSpec::kind`].
+    pub name: &'static str,
+    /// How many open files it is given.
+    pub files: usize,
+    /// The system calls of its threads.
+    pub syscalls: &'static [libc::c_long],
+    /// The version of the state it saves.
+    pub state_version: u32,
+    check: fn(&DeviceSpec) -> Result<(), BuildDeviceError>,
+    build: fn(&DeviceSpec, Vec<File>, &Context) -> BuildResult,
+}
+
+impl Row {
+    /// The row of kind `K`.
+    pub const fn of<K: DeviceKind>() -> Self {
+        Self {
+            name: K::NAME,
+            files: K::FILES,
+            syscalls: K::SYSCALLS,
+            state_version: K::STATE_VERSION,
+            check: |spec| parse::<K>(spec).map(drop),
+            build: |spec, files, context| {
+                let built = K::build(&spec.id, parse::<K>(spec)?, files, context);
+                built.map_err(|source| BuildDeviceError::Kind {
+                    id: spec.id.clone(),
+                    source: Box::new(source),
+                })
+            },
+        }
+    }
+}
+
+fn parse<K: DeviceKind>(spec: &DeviceSpec) -> Result<K::Config, BuildDeviceError> {
+    K::Config::deserialize(&spec.config).map_err(|source| BuildDeviceError::Config {
+        id: spec.id.clone(),
+        source,
+    })
+}
+
+/// All kinds.
+pub static KINDS: &[Row] = &[];
+
+fn find(spec: &DeviceSpec) -> Result<&'static Row, BuildDeviceError> {
+    let row = KINDS.iter().find(|row| row.name == spec.kind);
+    let row = row.ok_or_else(|| BuildDeviceError::UnknownKind {
+        id: spec.id.clone(),
+        kind: spec.kind.clone(),
+        known: KINDS.iter().map(|row| row.name).collect::<Vec<_>>().join(", "),
+    })?;
+    if spec.files.len() != row.files {
+        return Err(BuildDeviceError::Files {
+            id: spec.id.clone(),
+            wanted: row.files,
+            given: spec.files.len(),
+        });
+    }
+    Ok(row)
+}
+
+/// Says whether [`build`] would understand `spec`, without touching any file: for the moment a launch is asked for.
+///
+/// # Errors
+/// An unknown kind, a configuration it can't read, or a wrong number of files.
+pub fn check(spec: &DeviceSpec) -> Result<(), BuildDeviceError> {
+    (find(spec)?.check)(spec)
+}
+
+/// Makes the device that `spec` describes from its open files, in the order that the specification names them.
+///
+/// The files are the caller's duplicates: they are closed when the device is dropped.
+///
+/// # Errors
+/// Those of [`check`], and whatever kept its kind from making it.
+pub fn build(spec: &DeviceSpec, files: Vec<File>, context: &Context) -> BuildResult {
+    let row = find(spec)?;
+    if files.len() != row.files {
+        return Err(BuildDeviceError::Files {
+            id: spec.id.clone(),
+            wanted: row.files,
+            given: files.len(),
+        });
+    }
+    (row.build)(spec, files, context)
+}

@@ -1,0 +1,7 @@
+//! Virtio 1.2: queues, the PCI transport and the device kinds.
+//!
+//! `queue` is the split ring with its strict checks, `transport` the state machine between driver and device,
+//! `device` the seam between it and the kinds (`blk`, `rng`).
+
+pub mod device;
+pub mod queue;

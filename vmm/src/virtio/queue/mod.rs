@@ -1,0 +1,149 @@
+//! The split virtqueue (virtio 1.2, 2.7), from the device's side.
+//!
+//! Index keeping, the used ring and event suppression are those of the `virtio-queue` crate. What that crate leaves to
+//! trust is checked here: where the rings lie ([`RingLayout`]), each chain as a whole ([`Chain`]), and that a driver
+//! never has more requests under way than its queue has entries. An error means that the driver is broken: the device
+//! must stop the queue and say so by [`DriverLink::needs_reset`](super::device::DriverLink::needs_reset).
+
+mod chain;
+mod layout;
+
+pub use chain::{Buffer, Chain, ChainError, MAX_CHAIN};
+pub use layout::{MAX_QUEUE_SIZE, RingAddresses, RingLayout, RingLayoutError};
+
+use super::device::QueueState;
+use std::sync::atomic::{Ordering, fence};
+use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC, VRING_AVAIL_F_NO_INTERRUPT};
+use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+/// How a driver broke a queue.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// A chain that breaks the rules.
+    #[error("The driver made a malformed request available")]
+    Chain(#[from] ChainError),
+    /// The available ring's index, or the rings themselves.
+    #[error("The driver's rings can't be used")]
+    Ring(#[source] virtio_queue::Error),
+    /// More requests under way than there are descriptors for.
+    #[error("The driver made more than {size} requests available at once")]
+    TooMany {
+        /// The size of the queue.
+        size: u16,
+    },
+}
+
+impl From<virtio_queue::Error> for RingError {
+    fn from(source: virtio_queue::Error) -> Self {
+        Self::Ring(source)
+    }
+}
+
+/// One queue that runs. Memory is handed to each call, as what is mapped may change.
+pub struct Ring {
+    queue: Queue,
+    indirect: bool,
+}
+
+impl Ring {
+    /// A queue at `layout` under the negotiated `features`, from its beginning or from `state`.
+    ///
+    /// # Errors
+    /// `state` says that more requests are under way than the queue has entries.
+    pub fn new(layout: &RingLayout, features: u64, state: Option<QueueState>) -> Result<Self, RingError> {
+        let size = layout.size();
+        let addresses = layout.addresses();
+        let mut queue = Queue::new(size)?;
+        queue.try_set_desc_table_address(GuestAddress(addresses.descriptors))?;
+        queue.try_set_avail_ring_address(GuestAddress(addresses.available))?;
+        queue.try_set_used_ring_address(GuestAddress(addresses.used))?;
+        queue.set_event_idx(features & (1 << VIRTIO_RING_F_EVENT_IDX) != 0);
+        queue.set_ready(true);
+        let QueueState { next_avail, next_used } = state.unwrap_or_default();
+        if next_avail.wrapping_sub(next_used) > size {
+            return Err(RingError::TooMany { size });
+        }
+        queue.set_next_avail(next_avail);
+        queue.set_next_used(next_used);
+        let indirect = features & (1 << VIRTIO_RING_F_INDIRECT_DESC) != 0;
+        Ok(Self { queue, indirect })
+    }
+
+    /// Where the queue stands.
+    pub fn state(&self) -> QueueState {
+        QueueState {
+            next_avail: self.queue.next_avail(),
+            next_used: self.queue.next_used(),
+        }
+    }
+
+    /// The number of entries.
+    pub fn size(&self) -> u16 {
+        self.queue.size()
+    }
+
+    /// How many requests were taken and not yet given back.
+    pub fn in_flight(&self) -> u16 {
+        self.queue.next_avail().wrapping_sub(self.queue.next_used())
+    }
+
+    /// Takes the next request, if there is one.
+    ///
+    /// # Errors
+    /// The driver is broken.
+    pub fn pop(&mut self, memory: &GuestMemoryMmap) -> Result<Option<Chain>, RingError> {
+        let size = self.queue.size();
+        let base = GuestAddress(self.queue.desc_table());
+        let available = self.queue.avail_idx(memory, Ordering::Acquire)?.0;
+        if available == self.queue.next_avail() {
+            return Ok(None);
+        }
+        if available.wrapping_sub(self.queue.next_used()) > size {
+            return Err(RingError::TooMany { size });
+        }
+        let chain = self.queue.iter(memory)?.next();
+        let head = chain.ok_or(virtio_queue::Error::FindMemoryRegion)?.head_index();
+        Ok(Some(Chain::read(memory, base, size, head, self.indirect)?))
+    }
+
+    /// Gives the request that began at `head` back, with the first `written` bytes of its writable buffers filled.
+    ///
+    /// # Errors
+    /// The used ring is not in memory any more.
+    pub fn push(&mut self, memory: &GuestMemoryMmap, head: u16, written: u32) -> Result<(), RingError> {
+        Ok(self.queue.add_used(memory, head, written)?)
+    }
+
+    /// Whether the driver wants an interrupt for what was pushed since this was last asked (virtio 1.2, 2.7.7.2).
+    ///
+    /// # Errors
+    /// The available ring is not in memory any more.
+    pub fn needs_interrupt(&mut self, memory: &GuestMemoryMmap) -> Result<bool, RingError> {
+        if self.queue.event_idx_enabled() {
+            return Ok(self.queue.needs_notification(memory)?);
+        }
+        // The crate does not look at the flag that does without event indices; the used index must be seen first.
+        fence(Ordering::SeqCst);
+        let flags: u16 = memory
+            .load(GuestAddress(self.queue.avail_ring()), Ordering::Relaxed)
+            .map_err(virtio_queue::Error::GuestMemory)?;
+        Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+    }
+
+    /// Asks the driver for a doorbell with its next request. True if one has come meanwhile: take it first.
+    ///
+    /// # Errors
+    /// The rings are not in memory any more.
+    pub fn enable_doorbell(&mut self, memory: &GuestMemoryMmap) -> Result<bool, RingError> {
+        Ok(self.queue.enable_notification(memory)?)
+    }
+
+    /// Tells the driver that doorbells are not needed, as its requests are being taken.
+    ///
+    /// # Errors
+    /// The used ring is not in memory any more.
+    pub fn disable_doorbell(&mut self, memory: &GuestMemoryMmap) -> Result<(), RingError> {
+        Ok(self.queue.disable_notification(memory)?)
+    }
+}

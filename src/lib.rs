@@ -2,5 +2,6 @@
 //!
 //! Arrows run downward only: `wire` → `api` → {`instance`, `volumes`} → {`machine`, `store`} → `model`.
 
+pub mod api;
 pub mod config;
 pub mod model;

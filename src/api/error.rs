@@ -1,0 +1,140 @@
+//! What a client is told when an operation fails: EC2's code, its HTTP status and a sentence for people.
+//!
+//! Each family's own error enum is turned into an [`ApiError`] with `From` at the edge, and no deeper: only `wire`
+//! writes these out.
+
+use std::fmt;
+
+/// A failed operation, as the client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    /// EC2's error code.
+    pub code: Code,
+    /// What failed, on which object, why, what to do.
+    pub message: String,
+}
+
+impl ApiError {
+    /// A failure with EC2's code and a sentence for people.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// A failure of ours. The client learns nothing of its insides but the request id, under which `error` and all
+    /// its causes are logged.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %chain(error), "An operation failed inside the daemon");
+        Self::new(
+            Code::InternalError,
+            "An internal error has occurred; the daemon's log has it under this request id",
+        )
+    }
+}
+
+/// An error and its causes in one line, each said once.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal $status:literal,)*) => {
+        /// EC2's error codes, as far as kiln gives them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "each variant is EC2's own name for it")]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// The code as EC2 spells it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request itself.
+    AuthFailure = "AuthFailure" 403,
+    DryRunOperation = "DryRunOperation" 412,
+    FilterLimitExceeded = "FilterLimitExceeded" 400,
+    IdempotentParameterMismatch = "IdempotentParameterMismatch" 400,
+    InvalidAction = "InvalidAction" 400,
+    InvalidNextToken = "InvalidNextToken" 400,
+    InvalidParameter = "InvalidParameter" 400,
+    InvalidParameterCombination = "InvalidParameterCombination" 400,
+    InvalidParameterValue = "InvalidParameterValue" 400,
+    InvalidRequest = "InvalidRequest" 400,
+    MissingParameter = "MissingParameter" 400,
+    OperationNotPermitted = "OperationNotPermitted" 400,
+    RequestEntityTooLarge = "RequestEntityTooLarge" 413,
+    UnauthorizedOperation = "UnauthorizedOperation" 403,
+    UnknownParameter = "UnknownParameter" 400,
+    Unsupported = "Unsupported" 400,
+    UnsupportedOperation = "UnsupportedOperation" 400,
+
+    // Objects by their ids.
+    InvalidAkiIdMalformed = "InvalidAKIID.Malformed" 400,
+    InvalidAkiIdNotFound = "InvalidAKIID.NotFound" 400,
+    InvalidAmiIdMalformed = "InvalidAMIID.Malformed" 400,
+    InvalidAmiIdNotFound = "InvalidAMIID.NotFound" 400,
+    InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable" 400,
+    InvalidAmiNameDuplicate = "InvalidAMIName.Duplicate" 400,
+    InvalidAmiNameMalformed = "InvalidAMIName.Malformed" 400,
+    InvalidAriIdMalformed = "InvalidARIID.Malformed" 400,
+    InvalidAriIdNotFound = "InvalidARIID.NotFound" 400,
+    InvalidConversionTaskId = "InvalidConversionTaskId" 400,
+    InvalidConversionTaskIdMalformed = "InvalidConversionTaskId.Malformed" 400,
+    InvalidId = "InvalidID" 400,
+    InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed" 400,
+    InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound" 400,
+    InvalidInstanceType = "InvalidInstanceType" 400,
+    InvalidKeyPairNotFound = "InvalidKeyPair.NotFound" 400,
+    InvalidSnapshotInUse = "InvalidSnapshot.InUse" 400,
+    InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed" 400,
+    InvalidSnapshotNotFound = "InvalidSnapshot.NotFound" 400,
+    InvalidVolumeIdMalformed = "InvalidVolumeID.Malformed" 400,
+    InvalidVolumeNotFound = "InvalidVolume.NotFound" 400,
+
+    // States and limits.
+    DependencyViolation = "DependencyViolation" 400,
+    IncorrectInstanceState = "IncorrectInstanceState" 400,
+    IncorrectState = "IncorrectState" 400,
+    InstanceLimitExceeded = "InstanceLimitExceeded" 400,
+    InsufficientInstanceCapacity = "InsufficientInstanceCapacity" 400,
+    InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping" 400,
+    ResourceCountLimitExceeded = "ResourceCountLimitExceeded" 400,
+    SnapshotLimitExceeded = "SnapshotLimitExceeded" 400,
+    TagLimitExceeded = "TagLimitExceeded" 400,
+    VcpuLimitExceeded = "VcpuLimitExceeded" 400,
+    VolumeInUse = "VolumeInUse" 400,
+
+    // Ours, not the client's. Clients ask again after a 5xx, so no fault of theirs may have one.
+    /// Too much goes on at once; asking again later helps.
+    RequestLimitExceeded = "RequestLimitExceeded" 503,
+    Unavailable = "Unavailable" 503,
+    InternalError = "InternalError" 500,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

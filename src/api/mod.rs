@@ -1,0 +1,20 @@
+//! EC2's operations: one file a family, `request → checks → actors and store → answer`.
+//!
+//! Called by `wire`, with requests that were checked against EC2's model. A handler is an
+//! `async fn(Call, Request) -> Result<Answer, ApiError>`; `Request` and `Answer` are small serde structs in PascalCase
+//! with the members that kiln serves, turned into `model` types with `TryFrom` before anything is done. Handlers run in
+//! tasks of their own: a client that hangs up interrupts none.
+
+pub mod call;
+pub mod error;
+pub mod filter;
+pub mod ids;
+pub mod operation;
+pub mod paging;
+pub mod token;
+mod world;
+
+pub use call::{Call, Caller, RequestId};
+pub use error::{ApiError, Code};
+pub use operation::{Operation, Operations};
+pub use world::World;

@@ -9,7 +9,6 @@ pub mod events;
 pub mod kvm;
 pub mod pci;
 pub mod protocol;
-pub mod protocol;
 pub mod registry;
 pub mod virtio;
 pub mod x86_64;

@@ -2,4 +2,7 @@
 //!
 //! Only `kvm` and this module know the architecture; `machine` calls both.
 
+pub mod boot_params;
+pub mod cpu;
+pub mod kernel;
 pub mod layout;

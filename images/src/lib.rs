@@ -8,6 +8,8 @@
 //! This package knows neither the daemon nor the monitor; it is given open files and opens none.
 
 pub mod boot;
+pub mod clone;
 mod read_at;
+mod sparse;
 
 pub use read_at::ReadAt;

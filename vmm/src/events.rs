@@ -34,6 +34,8 @@ pub trait EventRoutes: Send + Sync {
     fn assign_irqfd(&self, event: &EventFd, gsi: Gsi) -> io::Result<()>;
     /// Undoes [`Self::assign_irqfd`]; what was written before it returns may still raise the interrupt.
     fn deassign_irqfd(&self, event: &EventFd, gsi: Gsi) -> io::Result<()>;
+    /// Raises `gsi` now, by its route: for an interrupt that was held back while its vector was masked.
+    fn signal(&self, gsi: Gsi) -> io::Result<()>;
     /// From now on a guest's write of any length to `address` signals `event` and does not leave the kernel.
     fn assign_ioeventfd(&self, event: &EventFd, address: u64) -> io::Result<()>;
     /// Undoes [`Self::assign_ioeventfd`].

@@ -10,5 +10,7 @@ pub mod kvm;
 pub mod pci;
 pub mod protocol;
 pub mod registry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod virtio;
 pub mod x86_64;

@@ -110,6 +110,11 @@ impl EventRoutes for Routes {
         self.fd.unregister_irqfd(event, gsi.0).map_err(from_errno)
     }
 
+    fn signal(&self, gsi: Gsi) -> io::Result<()> {
+        // KVM delivers the message of a routed interrupt when its "line" rises; there is nothing to lower.
+        self.fd.set_irq_line(gsi.0, true).map_err(from_errno)
+    }
+
     fn assign_ioeventfd(&self, event: &EventFd, address: u64) -> io::Result<()> {
         self.fd
             .register_ioevent(event, &IoEventAddress::Mmio(address), NoDatamatch)

@@ -10,8 +10,12 @@
 //! 4. when the machine ends or is reset: stop the vCPUs, then [`Root::stop`], which ends all I/O and makes it durable;
 //!    then drop the root and whatever else holds its devices.
 
+pub mod config;
+pub mod msix;
+mod root;
 mod window;
 
+pub use root::{InsertError, Root, SLOTS};
 pub use window::{Window, WindowError, Windows};
 
 use crate::bus::BusDevice;

@@ -8,6 +8,8 @@ pub struct InstanceType {
     pub name: String,
     /// Virtual CPUs, 1 to 32.
     pub vcpus: u8,
+    /// vCPUs of one core: 1 or 2.
+    pub threads_per_core: u8,
     /// Memory in bytes, a multiple of 2 MiB.
     pub memory: u64,
 }

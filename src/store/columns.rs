@@ -1,0 +1,99 @@
+//! How the model's types stand in columns: identifiers and states as their text, times as microseconds since 1970.
+
+use super::ledger::ObjectKind;
+use crate::model::{
+    Architecture, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId, InstanceState, KernelId,
+    RamdiskId, ReasonCode, ReservationId, ResourceId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, VolumeId,
+    VolumeState,
+};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use time::OffsetDateTime;
+
+macro_rules! as_text {
+    ($($name:ident)*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.to_string().into())
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(FromSqlError::other)
+            }
+        }
+    )*};
+}
+
+as_text! {
+    ImageId ImportTaskId InstanceId KernelId RamdiskId ReservationId ResourceId SnapshotId VolumeId
+}
+
+/// A name in a column that its type does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("Unknown {kind} \"{name}\"")]
+struct UnknownName {
+    kind: &'static str,
+    name: String,
+}
+
+macro_rules! as_name {
+    ($($name:ident)*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.name().into())
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let name = value.as_str()?;
+                let unknown = || FromSqlError::other(UnknownName { kind: stringify!($name), name: name.to_owned() });
+                $name::from_name(name).ok_or_else(unknown)
+            }
+        }
+    )*};
+}
+
+as_name! {
+    Architecture ImageOwner ImageState ImportState InstanceState ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
+    VolumeState
+}
+
+/// A time, to the microsecond.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Micros(pub OffsetDateTime);
+
+impl ToSql for Micros {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let micros = i64::try_from(self.0.unix_timestamp_nanos().div_euclid(1000));
+        micros
+            .map(Into::into)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    }
+}
+
+impl FromSql for Micros {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let nanos = i128::from(value.as_i64()?) * 1000;
+        OffsetDateTime::from_unix_timestamp_nanos(nanos)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}
+
+/// A size or another number that is never negative, as SQLite's signed 64 bits hold it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size(pub u64);
+
+impl ToSql for Size {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let size = i64::try_from(self.0);
+        size.map(Into::into)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    }
+}
+
+impl FromSql for Size {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u64::try_from(value.as_i64()?).map(Self).map_err(FromSqlError::other)
+    }
+}

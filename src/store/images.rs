@@ -1,0 +1,125 @@
+//! Images and their block device mappings.
+
+use super::StoreError;
+use super::columns::{Micros, Size};
+use crate::model::{BlockDevice, Image, ImageId, ImageOwner};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
+    Ok(Image {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        description: row.get("description")?,
+        owner: row.get("owner")?,
+        state: row.get("state")?,
+        state_reason: row.get("state_reason")?,
+        architecture: row.get("architecture")?,
+        root_device_name: row.get("root_device_name")?,
+        block_devices: Vec::new(),
+        kernel: row.get("kernel")?,
+        ramdisk: row.get("ramdisk")?,
+        created: row.get::<_, Micros>("created")?.0,
+    })
+}
+
+fn read_device(row: &Row<'_>) -> rusqlite::Result<BlockDevice> {
+    Ok(BlockDevice {
+        device_name: row.get("device_name")?,
+        snapshot: row.get("snapshot")?,
+        size: row.get::<_, Size>("size")?.0,
+        delete_on_termination: row.get("delete_on_termination")?,
+    })
+}
+
+fn with_devices(connection: &Connection, mut image: Image) -> Result<Image, StoreError> {
+    let sql = "SELECT * FROM image_devices WHERE image = ?1 ORDER BY place";
+    let mut statement = connection.prepare_cached(sql)?;
+    image.block_devices = statement
+        .query_map([image.id], read_device)?
+        .collect::<Result<_, _>>()?;
+    Ok(image)
+}
+
+/// Adds an image or replaces the record of the one with its id.
+///
+/// # Errors
+/// The database's; a second image of one owner with the same name is one.
+pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
+    let sql = "INSERT INTO images (id, name, description, owner, state, state_reason, architecture, root_device_name, \
+               kernel, ramdisk, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+               ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, \
+               state = excluded.state, state_reason = excluded.state_reason";
+    connection.prepare_cached(sql)?.execute(params![
+        image.id,
+        image.name,
+        image.description,
+        image.owner,
+        image.state,
+        image.state_reason,
+        image.architecture,
+        image.root_device_name,
+        image.kernel,
+        image.ramdisk,
+        Micros(image.created),
+    ])?;
+    connection
+        .prepare_cached("DELETE FROM image_devices WHERE image = ?1")?
+        .execute([image.id])?;
+    let sql = "INSERT INTO image_devices (image, place, device_name, snapshot, size, delete_on_termination) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    for (place, device) in (0_i64..).zip(&image.block_devices) {
+        connection.prepare_cached(sql)?.execute(params![
+            image.id,
+            place,
+            device.device_name,
+            device.snapshot,
+            Size(device.size),
+            device.delete_on_termination,
+        ])?;
+    }
+    Ok(())
+}
+
+/// The image of that id.
+///
+/// # Errors
+/// The database's.
+pub fn get(connection: &Connection, id: ImageId) -> Result<Option<Image>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM images WHERE id = ?1")?;
+    let image = statement.query_row([id], read).optional()?;
+    image.map(|image| with_devices(connection, image)).transpose()
+}
+
+/// An owner's image of that name.
+///
+/// # Errors
+/// The database's.
+pub fn by_name(connection: &Connection, owner: ImageOwner, name: &str) -> Result<Option<Image>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM images WHERE owner = ?1 AND name = ?2")?;
+    let image = statement.query_row(params![owner, name], read).optional()?;
+    image.map(|image| with_devices(connection, image)).transpose()
+}
+
+/// All images, by id.
+///
+/// # Errors
+/// The database's.
+pub fn list(connection: &Connection) -> Result<Vec<Image>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM images ORDER BY id")?;
+    let images = statement.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
+    images
+        .into_iter()
+        .map(|image| with_devices(connection, image))
+        .collect()
+}
+
+/// Removes an image. Instances of it, and its snapshots, stay.
+///
+/// # Errors
+/// The database's.
+pub fn remove(connection: &Connection, id: ImageId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM images WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}

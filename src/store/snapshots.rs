@@ -1,0 +1,81 @@
+//! Snapshots.
+
+use super::StoreError;
+use super::columns::{Micros, Size};
+use crate::model::{Snapshot, SnapshotId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+const COLUMNS: &str = "id, size, state, state_message, description, digest, created";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Snapshot> {
+    Ok(Snapshot {
+        id: row.get("id")?,
+        size: row.get::<_, Size>("size")?.0,
+        state: row.get("state")?,
+        state_message: row.get("state_message")?,
+        description: row.get("description")?,
+        digest: row.get("digest")?,
+        created: row.get::<_, Micros>("created")?.0,
+    })
+}
+
+/// Adds a snapshot or replaces the record of the one with its id.
+///
+/// # Errors
+/// The database's.
+pub fn put(connection: &Connection, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO snapshots ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET \
+         size = excluded.size, state = excluded.state, state_message = excluded.state_message, \
+         description = excluded.description, digest = excluded.digest"
+    );
+    connection.prepare_cached(&sql)?.execute(params![
+        snapshot.id,
+        Size(snapshot.size),
+        snapshot.state,
+        snapshot.state_message,
+        snapshot.description,
+        snapshot.digest,
+        Micros(snapshot.created),
+    ])?;
+    Ok(())
+}
+
+/// The snapshot of that id.
+///
+/// # Errors
+/// The database's.
+pub fn get(connection: &Connection, id: SnapshotId) -> Result<Option<Snapshot>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
+}
+
+/// All snapshots, by id.
+///
+/// # Errors
+/// The database's.
+pub fn list(connection: &Connection) -> Result<Vec<Snapshot>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshots ORDER BY id"))?;
+    let rows = statement.query_map([], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether an image needs the snapshot.
+///
+/// # Errors
+/// The database's.
+pub fn in_use(connection: &Connection, id: SnapshotId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM image_devices WHERE snapshot = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+}
+
+/// Removes the record of a snapshot whose file is gone.
+///
+/// # Errors
+/// The database's; an image that still needs it is one.
+pub fn remove(connection: &Connection, id: SnapshotId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM snapshots WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}

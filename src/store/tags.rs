@@ -1,0 +1,72 @@
+//! Tags on resources. Whether a resource exists is for the caller to check, in the same transaction.
+
+use super::StoreError;
+use crate::model::{ResourceId, Tag, TaggedResource};
+use rusqlite::{Connection, params};
+
+/// Puts a tag on a resource, in the place of the one with that key.
+///
+/// # Errors
+/// The database's.
+pub fn put(connection: &Connection, resource: ResourceId, tag: &Tag) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tags (resource, key, value) VALUES (?1, ?2, ?3) \
+               ON CONFLICT (resource, key) DO UPDATE SET value = excluded.value";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![resource, tag.key, tag.value])?;
+    Ok(())
+}
+
+/// Takes the tag with that key off a resource; with `value`, only if it has that value.
+///
+/// # Errors
+/// The database's.
+pub fn remove(connection: &Connection, resource: ResourceId, key: &str, value: Option<&str>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM tags WHERE resource = ?1 AND key = ?2 AND (?3 IS NULL OR value = ?3)";
+    connection.prepare_cached(sql)?.execute(params![resource, key, value])?;
+    Ok(())
+}
+
+/// Takes all tags off a resource, as is due when it goes.
+///
+/// # Errors
+/// The database's.
+pub fn remove_all(connection: &Connection, resource: ResourceId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM tags WHERE resource = ?1")?
+        .execute([resource])?;
+    Ok(())
+}
+
+/// The tags of one resource, by key.
+///
+/// # Errors
+/// The database's.
+pub fn of(connection: &Connection, resource: ResourceId) -> Result<Vec<Tag>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT key, value FROM tags WHERE resource = ?1 ORDER BY key")?;
+    let rows = statement.query_map([resource], |row| {
+        Ok(Tag {
+            key: row.get(0)?,
+            value: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// All tags, by resource and key.
+///
+/// # Errors
+/// The database's.
+pub fn list(connection: &Connection) -> Result<Vec<TaggedResource>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT resource, key, value FROM tags ORDER BY resource, key")?;
+    let rows = statement.query_map([], |row| {
+        Ok(TaggedResource {
+            resource: row.get(0)?,
+            tag: Tag {
+                key: row.get(1)?,
+                value: row.get(2)?,
+            },
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

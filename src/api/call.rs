@@ -30,13 +30,16 @@ impl Call {
     /// `DryRunOperation` when the client only wanted to know.
     pub fn checked(&self) -> Result<(), ApiError> {
         if self.dry_run {
-            return Err(ApiError::new(
-                Code::DryRunOperation,
-                "Request would have succeeded, but DryRun flag is set.",
-            ));
+            return Err(dry_run());
         }
         Ok(())
     }
+}
+
+/// EC2's answer to a request that would have succeeded.
+pub(crate) fn dry_run() -> ApiError {
+    let message = "Request would have succeeded, but DryRun flag is set.";
+    ApiError::new(Code::DryRunOperation, message)
 }
 
 /// The process at the other end of the socket, as the kernel knew it when it connected (`SO_PEERCRED`).

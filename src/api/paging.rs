@@ -42,7 +42,7 @@ impl Page {
         }
         let size = match max_results {
             _ if by_ids => usize::MAX,
-            asked => usize::try_from(asked.unwrap_or(*bounds.end())).unwrap_or(usize::MAX),
+            asked => usize::try_from(asked.unwrap_or_else(|| *bounds.end())).unwrap_or(usize::MAX),
         };
         let after = next_token
             .filter(|token| !token.is_empty())

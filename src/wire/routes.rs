@@ -1,0 +1,45 @@
+//! What lies where on the socket: EC2's operations, and kiln's own resources beside them.
+
+use super::dispatch::Dispatch;
+use super::json;
+use super::server::body::{Answer, answer};
+use super::server::{Asked, Respond};
+use crate::api::{Operations, World};
+use hyper::{Method, Response};
+use serde_json::json;
+use std::sync::Arc;
+
+/// All that the socket serves.
+pub struct Routes {
+    dispatch: Dispatch,
+}
+
+impl Routes {
+    /// Serves `operations` with `world`.
+    #[must_use]
+    pub fn new(world: Arc<World>, operations: Operations) -> Self {
+        Self {
+            dispatch: Dispatch::new(world, operations),
+        }
+    }
+}
+
+impl Respond for Routes {
+    async fn respond(self: Arc<Self>, asked: Asked) -> Response<Answer> {
+        let path = asked.request.uri().path().to_owned();
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        match (asked.request.method(), segments.as_slice()) {
+            (&Method::POST, [operation]) if !operation.is_empty() => {
+                json::operation(&self.dispatch, operation, asked).await
+            }
+            _ => not_found(&asked),
+        }
+    }
+}
+
+/// No resource of ours: the socket has no pages, so the answer says what there is.
+fn not_found(asked: &Asked) -> Response<Answer> {
+    let message = "There is nothing here; an operation is POST /<Operation>, DescribeInstances for instance";
+    let body = json!({"Error": {"Code": "NotFound", "Message": message}, "RequestId": asked.id.to_string()});
+    answer(404, body.to_string())
+}

@@ -6,4 +6,5 @@ pub mod api;
 pub mod config;
 pub mod model;
 pub mod store;
+pub mod volumes;
 pub mod wire;

@@ -10,6 +10,7 @@ pub mod images;
 pub mod imports;
 pub mod instances;
 pub mod kernels;
+pub mod layout;
 pub mod ledger;
 pub mod machines;
 pub mod reservations;

@@ -1,0 +1,248 @@
+//! Volumes on disk: clones of snapshots, made durable before anybody hears of them, and their removal.
+//!
+//! `instance` has root volumes made and removed here; `api` makes the files of snapshots, kernels and RAM disks through
+//! [`HostFiles`].
+
+mod files;
+mod space;
+
+pub use files::{HostFileError, HostFiles};
+pub use space::SpaceError;
+
+use crate::model::{ResourceId, SnapshotId, Volume, VolumeId, VolumeState};
+use crate::store::layout::Layout;
+use crate::store::ledger::{self, ObjectKind};
+use crate::store::{self, Store, StoreError};
+use files::blocking;
+use kiln_images::clone::{CloneError, Cloned, clone_file};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a volume could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateVolumeError {
+    /// The snapshot's file is not there.
+    #[error("The snapshot {snapshot} of the volume {volume} can't be read")]
+    Snapshot {
+        /// The volume.
+        volume: VolumeId,
+        /// Its snapshot.
+        snapshot: SnapshotId,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The volume's file could not be made.
+    #[error("The file of the volume {volume} can't be made")]
+    File {
+        /// The volume.
+        volume: VolumeId,
+        /// Why.
+        source: HostFileError,
+    },
+    /// The copying failed; a full disk is the likeliest cause.
+    #[error("The snapshot {snapshot} can't be cloned to the volume {volume}")]
+    Clone {
+        /// The volume.
+        volume: VolumeId,
+        /// Its snapshot.
+        snapshot: SnapshotId,
+        /// Why.
+        source: CloneError,
+    },
+}
+
+/// Why a volume could not be opened for a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenVolumeError {
+    /// It is not there, or can't be read and written.
+    #[error("The volume {volume} at {path} can't be opened")]
+    Open {
+        /// The volume.
+        volume: VolumeId,
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another machine writes to it.
+    #[error("The volume {volume} is locked: another machine still has it open")]
+    Locked {
+        /// The volume.
+        volume: VolumeId,
+    },
+}
+
+/// Why a volume could not be deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteVolumeError {
+    /// Its file could not be removed.
+    #[error("The file of the volume {volume} can't be removed")]
+    File {
+        /// The volume.
+        volume: VolumeId,
+        /// Why.
+        source: HostFileError,
+    },
+    /// Its record could not be changed.
+    #[error("The record of the volume {volume} can't be changed")]
+    Record {
+        /// The volume.
+        volume: VolumeId,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// The volumes of a daemon.
+#[derive(Debug, Clone)]
+pub struct Volumes {
+    store: Store,
+    layout: Layout,
+    files: HostFiles,
+    reflinks: bool,
+}
+
+impl Volumes {
+    /// The volumes in the state directory of `layout`. Asks the file system whether clones can share blocks there.
+    ///
+    /// # Errors
+    /// The file system refuses the question.
+    pub async fn open(store: Store, layout: Layout) -> Result<Self, HostFileError> {
+        let reflinks = blocking("try a clone in", layout.state_dir(), space::shares_blocks).await?;
+        Ok(Self {
+            files: HostFiles::new(store.clone()),
+            store,
+            layout,
+            reflinks,
+        })
+    }
+
+    /// Whether clones share their blocks with the original here, so that a launch copies nothing.
+    pub fn reflinks(&self) -> bool {
+        self.reflinks
+    }
+
+    /// The files of the daemon's making.
+    pub fn files(&self) -> &HostFiles {
+        &self.files
+    }
+
+    /// Checks that `count` volumes can be cloned from a snapshot without filling the disk.
+    ///
+    /// # Errors
+    /// There is not enough room, or the snapshot's file can't be seen.
+    pub async fn check_room(&self, snapshot: SnapshotId, count: u64) -> Result<(), SpaceError> {
+        let (path, dir, reflinks) = (
+            self.layout.snapshot(snapshot),
+            self.layout.state_dir().to_owned(),
+            self.reflinks,
+        );
+        let checked = tokio::task::spawn_blocking(move || space::check(&path, &dir, reflinks, count)).await;
+        checked.unwrap_or_else(|error| Err(SpaceError::Io(io::Error::other(error))))
+    }
+
+    /// Makes a volume's file as a clone of its snapshot, grown to the volume's size. When this returns, it is on disk.
+    /// What an earlier attempt left is made anew: a volume that is still being created holds nobody's data.
+    ///
+    /// # Errors
+    /// See [`CreateVolumeError`]; what was made of the file is removed again.
+    pub async fn create(&self, volume: &Volume, snapshot: SnapshotId) -> Result<Cloned, CreateVolumeError> {
+        let (id, path) = (volume.id, self.layout.volume(volume.id));
+        let file_error = |source| CreateVolumeError::File { volume: id, source };
+        let source = self.layout.snapshot(snapshot);
+        let source = tokio::task::spawn_blocking(move || File::open(source))
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)));
+        let source = source.map_err(|source| CreateVolumeError::Snapshot {
+            volume: id,
+            snapshot,
+            source,
+        })?;
+        self.files.remove(&path).await.map_err(file_error)?;
+        let dest = self.files.create(&id.to_string(), &path).await.map_err(file_error)?;
+        let (size, dir) = (volume.size, path.parent().map(ToOwned::to_owned).unwrap_or_default());
+        let cloned = tokio::task::spawn_blocking(move || {
+            let failed = |source| CloneError::Io {
+                doing: "opening the directory",
+                source,
+            };
+            let dir = File::open(dir).map_err(failed)?;
+            clone_file(&source, &dest, &dir, Some(size))
+        })
+        .await
+        .unwrap_or_else(|error| {
+            Err(CloneError::Io {
+                doing: "the copying thread",
+                source: io::Error::other(error),
+            })
+        });
+        match cloned {
+            Ok(cloned) => Ok(cloned),
+            Err(source) => {
+                self.files.remove(&path).await.map_err(file_error)?;
+                Err(CreateVolumeError::Clone {
+                    volume: id,
+                    snapshot,
+                    source,
+                })
+            }
+        }
+    }
+
+    /// Opens a volume for a machine that will write to it. The file comes locked; the lock goes with the open file, over
+    /// to the monitor, and ends when the last copy is closed: no two machines ever write to one volume.
+    ///
+    /// # Errors
+    /// The file can't be opened, or another machine has it.
+    pub async fn open_for_guest(&self, volume: VolumeId) -> Result<File, OpenVolumeError> {
+        let path = self.layout.volume(volume);
+        let opened = tokio::task::spawn_blocking(move || {
+            let open_error = |path, source| OpenVolumeError::Open { volume, path, source };
+            let file = match File::options().read(true).write(true).open(&path) {
+                Ok(file) => file,
+                Err(source) => return Err(open_error(path, source)),
+            };
+            match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(file),
+                Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenVolumeError::Locked { volume }),
+                Err(error) => Err(open_error(path, error.into())),
+            }
+        });
+        opened.await.unwrap_or_else(|error| {
+            Err(OpenVolumeError::Open {
+                volume,
+                path: PathBuf::new(),
+                source: io::Error::other(error),
+            })
+        })
+    }
+
+    /// Deletes a volume that a user wants gone: first it is marked, so that a crash in between is made good later; its
+    /// record goes after its file.
+    ///
+    /// # Errors
+    /// See [`DeleteVolumeError`]; the volume stays marked.
+    pub async fn delete(&self, volume: VolumeId) -> Result<(), DeleteVolumeError> {
+        let record_error = |source| DeleteVolumeError::Record { volume, source };
+        let marked = self.store.write(move |tx| {
+            store::volumes::detach(tx, volume)?;
+            store::volumes::set_state(tx, volume, VolumeState::Deleting)
+        });
+        marked.await.map_err(record_error)?;
+        let path = self.layout.volume(volume);
+        self.files
+            .remove(&path)
+            .await
+            .map_err(|source| DeleteVolumeError::File { volume, source })?;
+        let removed = self.store.write(move |tx| {
+            ledger::forget(tx, ObjectKind::File, &path.to_string_lossy())?;
+            store::tags::remove_all(tx, ResourceId::Volume(volume))?;
+            store::volumes::remove(tx, volume)
+        });
+        removed.await.map_err(record_error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,4 +17,4 @@ mod world;
 pub use call::{Call, Caller, RequestId};
 pub use error::{ApiError, Code};
 pub use operation::{Operation, Operations};
-pub use world::World;
+pub use world::{OpenWorldError, World};

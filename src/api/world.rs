@@ -1,5 +1,72 @@
 //! The daemon's parts, as handlers see them.
 
+use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
+use crate::store::layout::Layout;
+use crate::store::{OpenStoreError, Store};
+use crate::volumes::{HostFileError, Volumes};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
 /// The daemon's parts. `kilnd` makes one at its start; handlers share it.
 #[derive(Debug)]
-pub struct World {}
+pub struct World {
+    /// What the daemon was told.
+    pub config: Config,
+    /// The instance types there are.
+    pub types: InstanceTypes,
+    /// Where things lie.
+    pub layout: Layout,
+    /// What the daemon knows.
+    pub store: Store,
+    /// Volumes, and the files of snapshots, kernels and RAM disks.
+    pub volumes: Volumes,
+}
+
+/// Why the daemon's parts could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenWorldError {
+    /// A directory could not be made.
+    #[error("Can't make the directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The instance types are no good.
+    #[error("Can't load the instance types")]
+    Types(#[from] LoadInstanceTypesError),
+    /// The database could not be opened.
+    #[error("Can't open the store")]
+    Store(#[from] OpenStoreError),
+    /// The volumes' file system could not be asked.
+    #[error("Can't use the state directory")]
+    Volumes(#[from] HostFileError),
+}
+
+impl World {
+    /// Puts the parts together as `config` says, making directories and database as needed.
+    ///
+    /// # Errors
+    /// See [`OpenWorldError`].
+    pub async fn open(config: Config) -> Result<Self, OpenWorldError> {
+        let layout = Layout::new(&config.state_dir, &config.run_dir);
+        for path in layout.permanent_dirs() {
+            // Only the socket is for others' eyes.
+            let mode = if path == layout.run_dir() { 0o755 } else { 0o700 };
+            let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
+            made.map_err(|source| OpenWorldError::Directory { path, source })?;
+        }
+        let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
+        let store = Store::open(&layout.database())?;
+        let volumes = Volumes::open(store.clone(), layout.clone()).await?;
+        Ok(Self {
+            config,
+            types,
+            layout,
+            store,
+            volumes,
+        })
+    }
+}

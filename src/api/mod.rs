@@ -11,10 +11,22 @@ pub mod filter;
 pub mod ids;
 pub mod operation;
 pub mod paging;
+mod places;
+pub mod tagging;
+mod tags;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod token;
+mod types;
 mod world;
 
 pub use call::{Call, Caller, RequestId};
 pub use error::{ApiError, Code};
 pub use operation::{Operation, Operations};
 pub use world::{OpenWorldError, World};
+
+/// The rows of all families.
+#[must_use]
+pub fn operations() -> Operations {
+    Operations::new([places::rows(), tags::rows(), types::rows()].into_iter().flatten())
+}

@@ -38,8 +38,8 @@ impl ClientToken {
     ///
     /// # Errors
     /// `IdempotentParameterMismatch` if it was another request.
-    pub fn same_request(&self, recorded: Digest) -> Result<(), ApiError> {
-        if recorded == self.digest {
+    pub fn same_request(&self, recorded: &str) -> Result<(), ApiError> {
+        if recorded == self.digest.to_string() {
             return Ok(());
         }
         let message = format!(
@@ -57,9 +57,9 @@ mod tests {
     #[test]
     fn the_same_token_with_another_request_is_a_mismatch() {
         let token = ClientToken::new(Some("t".into()), Digest(1)).unwrap().unwrap();
-        assert_eq!(token.same_request(Digest(1)), Ok(()));
+        assert_eq!(token.same_request(&Digest(1).to_string()), Ok(()));
         assert_eq!(
-            token.same_request(Digest(2)).unwrap_err().code,
+            token.same_request(&Digest(2).to_string()).unwrap_err().code,
             Code::IdempotentParameterMismatch
         );
     }

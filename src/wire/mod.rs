@@ -9,4 +9,5 @@ pub mod model;
 mod routes;
 pub mod server;
 
+pub use dispatch::Dispatch;
 pub use routes::Routes;

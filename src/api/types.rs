@@ -1,0 +1,306 @@
+//! DescribeInstanceTypes, DescribeInstanceTypeOfferings: the types of `instance-types.toml`.
+
+use super::filter::{Filter, Filters};
+use super::paging::{MAX_RESULTS, Page};
+use super::places::zone_id;
+use super::{ApiError, Call, Code, Operation};
+use crate::config::InstanceTypeSpec;
+use serde::{Deserialize, Serialize};
+
+/// The operations of this file.
+pub fn rows() -> Vec<Operation> {
+    vec![
+        Operation::new("DescribeInstanceTypes", describe),
+        Operation::new("DescribeInstanceTypeOfferings", offerings),
+    ]
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+struct DescribeInstanceTypes {
+    instance_types: Vec<String>,
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribedTypes {
+    instance_types: Vec<InstanceTypeInfo>,
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceTypeInfo {
+    instance_type: String,
+    current_generation: bool,
+    free_tier_eligible: bool,
+    supported_usage_classes: [&'static str; 1],
+    supported_root_device_types: [&'static str; 1],
+    supported_virtualization_types: [&'static str; 1],
+    supported_boot_modes: [&'static str; 1],
+    bare_metal: bool,
+    hypervisor: &'static str,
+    processor_info: ProcessorInfo,
+    v_cpu_info: VCpuInfo,
+    memory_info: MemoryInfo,
+    instance_storage_supported: bool,
+    hibernation_supported: bool,
+    burstable_performance_supported: bool,
+    dedicated_hosts_supported: bool,
+    auto_recovery_supported: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProcessorInfo {
+    supported_architectures: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct VCpuInfo {
+    default_v_cpus: u32,
+    default_cores: u32,
+    default_threads_per_core: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MemoryInfo {
+    size_in_mi_b: u64,
+}
+
+/// What machines of this host are made for.
+const ARCHITECTURE: &str = "x86_64";
+
+impl From<&InstanceTypeSpec> for InstanceTypeInfo {
+    fn from(spec: &InstanceTypeSpec) -> Self {
+        Self {
+            instance_type: spec.name.clone(),
+            current_generation: true,
+            free_tier_eligible: false,
+            supported_usage_classes: ["on-demand"],
+            supported_root_device_types: ["ebs"],
+            supported_virtualization_types: ["hvm"],
+            supported_boot_modes: ["legacy-bios"],
+            bare_metal: false,
+            hypervisor: "nitro",
+            processor_info: ProcessorInfo {
+                supported_architectures: [ARCHITECTURE],
+            },
+            v_cpu_info: VCpuInfo {
+                default_v_cpus: spec.vcpus,
+                default_cores: spec.vcpus / spec.threads_per_core.max(1),
+                default_threads_per_core: spec.threads_per_core,
+            },
+            memory_info: MemoryInfo {
+                size_in_mi_b: spec.memory_mib,
+            },
+            instance_storage_supported: false,
+            hibernation_supported: false,
+            burstable_performance_supported: spec.burstable,
+            dedicated_hosts_supported: false,
+            auto_recovery_supported: false,
+        }
+    }
+}
+
+const TYPE_FILTERS: [&str; 18] = [
+    "auto-recovery-supported",
+    "bare-metal",
+    "burstable-performance-supported",
+    "current-generation",
+    "dedicated-hosts-supported",
+    "free-tier-eligible",
+    "hibernation-supported",
+    "hypervisor",
+    "instance-storage-supported",
+    "instance-type",
+    "memory-info.size-in-mib",
+    "processor-info.supported-architecture",
+    "supported-boot-mode",
+    "supported-root-device-type",
+    "supported-usage-class",
+    "supported-virtualization-type",
+    "vcpu-info.default-cores",
+    "vcpu-info.default-vcpus",
+];
+
+impl InstanceTypeInfo {
+    fn filter_value(&self, name: &str) -> Vec<String> {
+        vec![match name {
+            "auto-recovery-supported" => self.auto_recovery_supported.to_string(),
+            "bare-metal" => self.bare_metal.to_string(),
+            "burstable-performance-supported" => self.burstable_performance_supported.to_string(),
+            "current-generation" => self.current_generation.to_string(),
+            "dedicated-hosts-supported" => self.dedicated_hosts_supported.to_string(),
+            "free-tier-eligible" => self.free_tier_eligible.to_string(),
+            "hibernation-supported" => self.hibernation_supported.to_string(),
+            "hypervisor" => self.hypervisor.into(),
+            "instance-storage-supported" => self.instance_storage_supported.to_string(),
+            "instance-type" => self.instance_type.clone(),
+            "memory-info.size-in-mib" => self.memory_info.size_in_mi_b.to_string(),
+            "processor-info.supported-architecture" => ARCHITECTURE.into(),
+            "supported-boot-mode" => "legacy-bios".into(),
+            "supported-root-device-type" => "ebs".into(),
+            "supported-usage-class" => "on-demand".into(),
+            "supported-virtualization-type" => "hvm".into(),
+            "vcpu-info.default-cores" => self.v_cpu_info.default_cores.to_string(),
+            "vcpu-info.default-vcpus" => self.v_cpu_info.default_v_cpus.to_string(),
+            _ => return Vec::new(),
+        }]
+    }
+}
+
+async fn describe(call: Call, request: DescribeInstanceTypes) -> Result<DescribedTypes, ApiError> {
+    let filters = Filters::new(request.filters, &TYPE_FILTERS, false)?;
+    let asked = &request.instance_types;
+    let (token, size) = (request.next_token.as_deref(), request.max_results);
+    let page = Page::new(call.digest, token, size, &(5..=100), !asked.is_empty())?;
+    let types = &call.world.types;
+    let unknown: Vec<&str> = asked
+        .iter()
+        .map(String::as_str)
+        .filter(|name| types.get(name).is_none())
+        .collect();
+    if !unknown.is_empty() {
+        let shown: String = unknown
+            .join(", ")
+            .chars()
+            .take(256)
+            .flat_map(char::escape_debug)
+            .collect();
+        let message = format!("The following supplied instance types do not exist: [{shown}]");
+        return Err(ApiError::new(Code::InvalidInstanceType, message));
+    }
+    let chosen = types
+        .iter()
+        .filter(|spec| asked.is_empty() || asked.contains(&spec.name));
+    let passing = chosen
+        .map(InstanceTypeInfo::from)
+        .filter(|info| filters.pass(|name| info.filter_value(name), []));
+    let (instance_types, next_token) = page.cut(passing, |info| info.instance_type.clone());
+    Ok(DescribedTypes {
+        instance_types,
+        next_token,
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+struct DescribeInstanceTypeOfferings {
+    location_type: Option<String>,
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribedOfferings {
+    instance_type_offerings: Vec<Offering>,
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Offering {
+    instance_type: String,
+    location_type: String,
+    location: String,
+}
+
+async fn offerings(call: Call, request: DescribeInstanceTypeOfferings) -> Result<DescribedOfferings, ApiError> {
+    let filters = Filters::new(request.filters, &["instance-type", "location"], false)?;
+    let (token, size) = (request.next_token.as_deref(), request.max_results);
+    let page = Page::new(call.digest, token, size, &MAX_RESULTS, false)?;
+    let place = &call.world.config.place;
+    let location_type = request.location_type.unwrap_or_else(|| "region".into());
+    let location = match location_type.as_str() {
+        "region" => Some(place.region().to_owned()),
+        "availability-zone" => Some(place.zone().to_owned()),
+        "availability-zone-id" => Some(zone_id(place.region(), place.zone())),
+        // An outpost is a place that this host has none of.
+        _ => None,
+    };
+    let all = call.world.types.iter().filter_map(|spec| {
+        Some(Offering {
+            instance_type: spec.name.clone(),
+            location_type: location_type.clone(),
+            location: location.clone()?,
+        })
+    });
+    let passing = all.filter(|offering| {
+        let values = |name: &str| match name {
+            "location" => vec![offering.location.clone()],
+            _ => vec![offering.instance_type.clone()],
+        };
+        filters.pass(values, [])
+    });
+    let (instance_type_offerings, next_token) = page.cut(passing, |offering| offering.instance_type.clone());
+    Ok(DescribedOfferings {
+        instance_type_offerings,
+        next_token,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestWorld;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn types_are_those_of_the_configuration() {
+        let world = TestWorld::new().await;
+        let answer = world
+            .call("DescribeInstanceTypes", json!({"InstanceTypes": ["t3.micro"]}))
+            .await
+            .unwrap();
+        let micro = &answer["InstanceTypes"][0];
+        assert_eq!(micro["VCpuInfo"]["DefaultVCpus"], 2);
+        assert_eq!(micro["MemoryInfo"]["SizeInMiB"], 1024);
+        assert_eq!(micro["BurstablePerformanceSupported"], true);
+        let refused = world
+            .refused(
+                "DescribeInstanceTypes",
+                json!({"InstanceTypes": ["t3.micro", "z9.huge"]}),
+            )
+            .await;
+        assert_eq!(refused, "InvalidInstanceType");
+    }
+
+    #[tokio::test]
+    async fn types_are_filtered_and_come_in_pages() {
+        let world = TestWorld::new().await;
+        let two = json!({"Filters": [{"Name": "vcpu-info.default-vcpus", "Values": ["2"]}], "MaxResults": 5});
+        let answer = world.call("DescribeInstanceTypes", two).await.unwrap();
+        let types = answer["InstanceTypes"].as_array().unwrap();
+        assert_eq!(types.len(), 5);
+        assert!(types.iter().all(|one| one["VCpuInfo"]["DefaultVCpus"] == 2));
+        assert!(answer["NextToken"].is_string());
+        assert_eq!(
+            world.refused("DescribeInstanceTypes", json!({"MaxResults": 4})).await,
+            "InvalidParameterValue"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_offering_is_in_the_region_and_in_its_zone() {
+        let world = TestWorld::new().await;
+        for (location_type, location) in [("region", 1), ("availability-zone", 1), ("outpost", 0)] {
+            let request = json!({
+                "LocationType": location_type,
+                "Filters": [{"Name": "instance-type", "Values": ["t3.micro"]}, {"Name": "location", "Values": ["local-1*"]}],
+            });
+            let answer = world.call("DescribeInstanceTypeOfferings", request).await.unwrap();
+            assert_eq!(
+                answer["InstanceTypeOfferings"].as_array().unwrap().len(),
+                location,
+                "{location_type}"
+            );
+        }
+    }
+}

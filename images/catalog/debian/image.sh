@@ -5,7 +5,7 @@
 # and every time from SOURCE_DATE_EPOCH, so the same packages give the same bytes.
 # shellcheck shell=bash
 
-say() { echo "$(basename "$0"): $*" >&2; }
+say() { echo "$(basename "$0"): $SECONDS s: $*" >&2; }
 
 # Root, or the next best thing: a user namespace with our subordinate ids.
 rooted() { if [ "$(id -u)" = 0 ]; then "$@"; else unshare --map-root-user --map-auto "$@"; fi; }
@@ -37,7 +37,7 @@ build_image() {
   say "making the disk"
   make_disk "$name" "$size" "$work"
   mv "$work/disk" "$out"
-  say "$out: $(du -m "$out" | cut -f1) MiB in $SECONDS s"
+  say "$out: $(du -m "$out" | cut -f1) MiB"
 }
 
 # make_disk NAME SIZE WORK: WORK/root.tar becomes WORK/disk, laid out as Debian's cloud images are.
@@ -56,10 +56,10 @@ make_disk() {
   truncate -s "$((esp_sectors * 512))" "$work/esp.vfat"
   rooted bash -euo pipefail -c '. "$1/debian/image.sh"; make_file_systems "$2" "$3"' _ "$here" "$work" \
     "$(uuid "$name" hash seed)"
-  dd if="$work/root.ext4" of="$work/disk" bs=1M seek="$((root_first / 2048))" conv=notrunc,sparse status=none
+    dd if="$work/root.ext4" of="$work/disk" bs=1M seek="$((root_first / 2048))" conv=notrunc,sparse status=none
   dd if="$work/esp.vfat" of="$work/disk" bs=1M seek="$((esp_first / 2048))" conv=notrunc,sparse status=none
   "$here/debian/bios-setup" "$work/disk" "$work/boot.img" "$work/core.img"
-  fallocate --dig-holes "$work/disk"
+    fallocate --dig-holes "$work/disk"
 }
 
 # make_file_systems WORK HASH-SEED: runs as root of some kind, so that the root's files keep their owners.
@@ -68,15 +68,15 @@ make_file_systems() {
   mkdir "$root"
   tar -x -C "$root" --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' -f "$work/root.tar"
   cp "$root"/boot/grub/i386-pc/{boot,core}.img "$work"
-  mkfs.vfat -i "$KILN_ESP_ID" --invariant "$work/esp.vfat" > /dev/null
+    mkfs.vfat -i "$KILN_ESP_ID" "$work/esp.vfat" > /dev/null
   (cd "$root/boot/efi" && find . -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + &&
     mcopy -s -p -m -Q -i "$work/esp.vfat" ./* ::)
   rm -rf "${root:?}"/boot/efi/*
   touch -hd "@$SOURCE_DATE_EPOCH" "$root/boot/efi" "$root"
-  E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mkfs.ext4 -q -F -U "$KILN_ROOT_UUID" -O ^metadata_csum_seed,^orphan_file \
+    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mkfs.ext4 -q -F -U "$KILN_ROOT_UUID" -O ^metadata_csum_seed,^orphan_file \
     -E "hash_seed=$seed,lazy_itable_init=1,lazy_journal_init=1,nodiscard" -d "$root" "$work/root.ext4"
   rm -rf "$root"
-  even_times "$work/root.ext4"
+    even_times "$work/root.ext4"
 }
 
 # mkfs.ext4 copies the change and access times of the unpacked files: set them to what the recipe says.

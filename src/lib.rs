@@ -3,6 +3,7 @@
 //! Arrows run downward only: `wire` → `api` → {`instance`, `volumes`} → {`machine`, `store`} → `model`.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod model;
 pub mod store;

@@ -106,7 +106,8 @@ impl Vmm {
             return Ok(beside);
         }
         let prefix = own.parent().and_then(|bin| bin.parent());
-        Ok(prefix.map_or(beside, |prefix| prefix.join("lib/kiln").join(&self.program)))
+        let packaged = prefix.map(|prefix| prefix.join("lib/kiln").join(&self.program));
+        Ok(packaged.filter(|path| path.exists()).unwrap_or(beside))
     }
 }
 

@@ -1,0 +1,244 @@
+//! `kiln import`: a disk image becomes an AMI (ImportImage and its task).
+
+use super::super::Context;
+use super::super::catalog::Recipe;
+use super::super::error::CommandError;
+use super::super::output::hint;
+use super::super::progress;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Make an image of a disk: raw, qcow2, vmdk or vhd.
+///
+/// The command opens the files, so it imports what you may read and nothing else. Prints the image's identifier.
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  kiln import disk.qcow2 --name my-image
+  kiln import root.raw --name tiny --kernel vmlinux --command-line 'console=ttyS0 root=/dev/vda'")]
+pub struct Arguments {
+    /// The disk.
+    file: PathBuf,
+    /// The image's name; the file's without its ending when not given.
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is, for people.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// The disk's format (raw, qcow2, vmdk, vhd); told from its first bytes when not given.
+    #[arg(long)]
+    format: Option<String>,
+    /// A kernel that instances boot instead of what is on the disk: a bzImage, or an ELF file.
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// The kernel's command line, whole.
+    #[arg(long, value_name = "TEXT", requires = "kernel")]
+    command_line: Option<String>,
+    /// The initial RAM disk that goes with the kernel.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    ramdisk: Option<PathBuf>,
+}
+
+pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
+    carry_out(context, Import::of(&arguments)?).await
+}
+
+/// A disk that is to become an image, with its files already open.
+pub(super) struct Import {
+    /// For talk: where the disk came from.
+    label: String,
+    request: Value,
+    files: Vec<OwnedFd>,
+}
+
+/// How often the task is asked how far it is.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+impl Import {
+    /// What the command line asks for.
+    fn of(arguments: &Arguments) -> Result<Import, CommandError> {
+        let disk = open(&arguments.file)?;
+        let name = arguments.name.clone().unwrap_or_else(|| stem(&arguments.file));
+        let format = match &arguments.format {
+            Some(format) => format.clone(),
+            None => format_of(&disk, &arguments.file)?.to_string(),
+        };
+        let about = arguments.description.as_deref();
+        let mut import = Import::new(arguments.file.display().to_string(), &name, about, &format, disk);
+        if let Some(kernel) = &arguments.kernel {
+            let command_line = arguments.command_line.as_deref().unwrap_or_default();
+            import.add("kernel", open(kernel)?, Some(command_line));
+        }
+        if let Some(ramdisk) = &arguments.ramdisk {
+            import.add("ramdisk", open(ramdisk)?, None);
+        }
+        Ok(import)
+    }
+
+    /// The disk that a recipe made.
+    pub(super) fn quick_start(recipe: &Recipe, disk: File) -> Import {
+        let mut import = Import::new(recipe.name.clone(), &recipe.name, Some(&recipe.about), "raw", disk);
+        import.request["UsageOperation"] = json!("RunInstances");
+        import
+    }
+
+    fn new(label: String, name: &str, description: Option<&str>, format: &str, disk: File) -> Import {
+        let mut request = json!({
+            "DiskContainers": [],
+            "TagSpecifications": [{ "ResourceType": "image", "Tags": [{ "Key": "Name", "Value": name }] }],
+        });
+        if let Some(description) = description {
+            request["Description"] = json!(description);
+        }
+        let mut import = Import {
+            label,
+            request,
+            files: Vec::new(),
+        };
+        import.add(format, disk, None);
+        import
+    }
+
+    /// Adds an open file; the request names it by its place.
+    fn add(&mut self, format: &str, file: File, description: Option<&str>) {
+        let mut container = json!({ "Format": format, "Url": format!("fd:{}", self.files.len()) });
+        if let Some(description) = description {
+            container["Description"] = json!(description);
+        }
+        if let Some(containers) = self.request["DiskContainers"].as_array_mut() {
+            containers.push(container);
+        }
+        self.files.push(file.into());
+    }
+}
+
+/// Begins the import, follows its task and prints the image's identifier.
+pub(super) async fn carry_out(context: &Context, import: Import) -> Result<(), CommandError> {
+    let Import { label, request, files } = import;
+    let mut task = context.client.call_with_files("ImportImage", &request, files).await?;
+    let text = |task: &Value, key: &str| task.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
+    let id = text(&task, "ImportTaskId");
+    let bar = progress::percent(&format!("importing {label}"));
+    while text(&task, "Status") == "active" {
+        bar.set_position(text(&task, "Progress").parse().unwrap_or(0));
+        bar.set_message(text(&task, "StatusMessage"));
+        tokio::time::sleep(INTERVAL).await;
+        let request = json!({ "ImportTaskIds": [id] });
+        let mut answer = context.client.call("DescribeImportImageTasks", &request).await?;
+        task = answer
+            .pointer_mut("/ImportImageTasks/0")
+            .map(Value::take)
+            .unwrap_or_default();
+    }
+    bar.finish_and_clear();
+    if text(&task, "Status") != "completed" {
+        return Err(CommandError::Import {
+            file: label,
+            message: text(&task, "StatusMessage"),
+        });
+    }
+    if context.out.json {
+        return context.out.answer(&task);
+    }
+    let image = text(&task, "ImageId");
+    hint(&format!("next: kiln run {image}"));
+    context.out.line(&image)
+}
+
+fn open(path: &Path) -> Result<File, CommandError> {
+    let failed = |source| CommandError::File {
+        path: path.into(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
+/// A file's name without its ending: `debian.qcow2` is `debian`.
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(|| "imported".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The format that the first bytes, or the file's ending where a format has no first bytes of its own, say.
+fn format_of(file: &File, path: &Path) -> Result<&'static str, CommandError> {
+    use std::os::unix::fs::FileExt;
+    let mut head = [0; 8];
+    let count = file.read_at(&mut head, 0).map_err(|source| CommandError::File {
+        path: path.into(),
+        source,
+    })?;
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    Ok(match &head[..count] {
+        [b'Q', b'F', b'I', 0xfb, ..] => "qcow2",
+        [b'K', b'D', b'M', b'V', ..] => "vmdk",
+        b"conectix" => "vhd",
+        b"vhdxfile" => "vhdx",
+        // A fixed VHD is the raw disk with a footer.
+        _ if ending.eq_ignore_ascii_case("vhd") => "vhd",
+        _ => "raw",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_format_is_told_from_the_first_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes, format) in [
+            ("a.raw", &b"QFI\xfb\0\0\0\x03rest"[..], "qcow2"),
+            ("b", b"KDMV....", "vmdk"),
+            ("c.vhd", b"\xeb\x63....", "vhd"),
+            ("d.img", b"", "raw"),
+            ("e", b"vhdxfile", "vhdx"),
+        ] {
+            let path = file(folder.path(), name, bytes);
+            assert_eq!(format_of(&File::open(&path).unwrap(), &path).unwrap(), format, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_file_is_named_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = Arguments {
+            file: file(folder.path(), "tiny.img", b"x"),
+            name: None,
+            description: None,
+            format: None,
+            kernel: Some(file(folder.path(), "vmlinux", b"\x7fELF")),
+            command_line: Some("console=ttyS0".into()),
+            ramdisk: Some(file(folder.path(), "initrd", b"x")),
+        };
+        let import = Import::of(&arguments).unwrap();
+        assert_eq!(import.files.len(), 3);
+        assert_eq!(
+            import.request["DiskContainers"],
+            json!([
+                {"Format": "raw", "Url": "fd:0"},
+                {"Format": "kernel", "Url": "fd:1", "Description": "console=ttyS0"},
+                {"Format": "ramdisk", "Url": "fd:2"},
+            ])
+        );
+        assert_eq!(import.request["TagSpecifications"][0]["Tags"][0]["Value"], "tiny");
+    }
+
+    #[test]
+    fn a_folder_is_no_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(open(folder.path()), Err(CommandError::File { .. })));
+    }
+}

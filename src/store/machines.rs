@@ -5,7 +5,7 @@ use super::columns::Size;
 use crate::model::InstanceId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 /// Who a process is: a number alone may be another's by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn record(
     connection: &Connection,
     instance: InstanceId,
     boot_id: &str,
-    mut uids: RangeInclusive<u32>,
+    mut uids: Range<u32>,
 ) -> Result<Option<u32>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT uid FROM machines")?;
     let taken: HashSet<u32> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;

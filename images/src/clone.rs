@@ -89,13 +89,20 @@ pub fn clone_file(source: &File, dest: &File, dest_dir: &File, size: Option<u64>
         size => return Err(CloneError::NotEmpty { size }),
     }
     let reflinked = reflink(source, dest)?;
-    dest.set_len(wanted).map_err(write_failed(0, "setting the copy's size"))?;
+    dest.set_len(wanted)
+        .map_err(write_failed(0, "setting the copy's size"))?;
     let cloned = match reflinked {
-        true => Cloned { method: Method::Reflink, bytes_copied: 0 },
+        true => Cloned {
+            method: Method::Reflink,
+            bytes_copied: 0,
+        },
         false => copy_data(source, dest, original)?,
     };
-    dest.sync_all().map_err(write_failed(cloned.bytes_copied, "syncing the copy"))?;
-    dest_dir.sync_all().map_err(write_failed(cloned.bytes_copied, "syncing the copy's directory"))?;
+    dest.sync_all()
+        .map_err(write_failed(cloned.bytes_copied, "syncing the copy"))?;
+    dest_dir
+        .sync_all()
+        .map_err(write_failed(cloned.bytes_copied, "syncing the copy's directory"))?;
     Ok(cloned)
 }
 
@@ -110,13 +117,22 @@ fn reflink(source: &File, dest: &File) -> Result<bool, CloneError> {
 
 /// Copies what is not a hole.
 fn copy_data(source: &File, dest: &File, end: u64) -> Result<Cloned, CloneError> {
-    let mut copy = Copy { source, dest, method: Method::CopyRange, copied: 0, buffer: Vec::new() };
+    let mut copy = Copy {
+        source,
+        dest,
+        method: Method::CopyRange,
+        copied: 0,
+        buffer: Vec::new(),
+    };
     let mut at = 0;
     while let Some(data) = next_data(source, at, end).map_err(failed("looking for data"))? {
         at = data.end;
         copy.range(data)?;
     }
-    Ok(Cloned { method: copy.method, bytes_copied: copy.copied })
+    Ok(Cloned {
+        method: copy.method,
+        bytes_copied: copy.copied,
+    })
 }
 
 /// A copy under way.
@@ -163,8 +179,12 @@ impl Copy<'_> {
         self.buffer.resize(BUFFER, 0);
         let step = usize::try_from(len).unwrap_or(usize::MAX).min(BUFFER);
         let buffer = &mut self.buffer[..step];
-        self.source.read_exact_at(buffer, at).map_err(failed("reading the original"))?;
-        self.dest.write_all_at(buffer, at).map_err(write_failed(self.copied, "writing the copy"))?;
+        self.source
+            .read_exact_at(buffer, at)
+            .map_err(failed("reading the original"))?;
+        self.dest
+            .write_all_at(buffer, at)
+            .map_err(write_failed(self.copied, "writing the copy"))?;
         Ok(step as u64)
     }
 }

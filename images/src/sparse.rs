@@ -52,7 +52,11 @@ mod tests {
         assert!(found.start <= 4 << 20 && found.end >= (4 << 20) + 4096, "{found:?}");
         assert_eq!(next_data(&file, found.end, 8 << 20).unwrap(), None);
         assert_eq!(next_data(&file, 8 << 20, 8 << 20).unwrap(), None);
-        assert_eq!(next_data(&file, 0, 4096).unwrap(), None, "data beyond the end asked for");
+        assert_eq!(
+            next_data(&file, 0, 4096).unwrap(),
+            None,
+            "data beyond the end asked for"
+        );
     }
 
     #[test]

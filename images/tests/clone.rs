@@ -17,7 +17,12 @@ fn test_dir() -> tempfile::TempDir {
 }
 
 fn create(path: &Path) -> File {
-    File::options().read(true).write(true).create_new(true).open(path).expect("a new file")
+    File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .expect("a new file")
 }
 
 /// A file of 64 MiB with 1 MiB of data in its middle and one block at its end.
@@ -37,11 +42,18 @@ fn a_clone_has_the_same_bytes_and_the_same_holes() {
     let dest = create(&dir.path().join("dest"));
     let cloned = clone_file(&source, &dest, &File::open(dir.path()).unwrap(), None).unwrap();
     println!("cloned by {:?}, {} bytes copied", cloned.method, cloned.bytes_copied);
-    assert_eq!(std::fs::read(dir.path().join("source")).unwrap(), std::fs::read(dir.path().join("dest")).unwrap());
+    assert_eq!(
+        std::fs::read(dir.path().join("source")).unwrap(),
+        std::fs::read(dir.path().join("dest")).unwrap()
+    );
     assert!(dest.metadata().unwrap().blocks() * 512 < 4 << 20, "holes became data");
     match cloned.method {
         Method::Reflink => assert_eq!(cloned.bytes_copied, 0),
-        _ => assert!((1 << 20..4 << 20).contains(&cloned.bytes_copied), "{}", cloned.bytes_copied),
+        _ => assert!(
+            (1 << 20..4 << 20).contains(&cloned.bytes_copied),
+            "{}",
+            cloned.bytes_copied
+        ),
     }
 }
 
@@ -59,7 +71,16 @@ fn a_clone_grows_to_the_size_asked_for_and_never_shrinks() {
 
     let small = create(&dir.path().join("small"));
     let error = clone_file(&source, &small, &handle, Some(1 << 20)).unwrap_err();
-    assert!(matches!(error, CloneError::Shrinks { wanted: 1048576, original: 67108864 }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            CloneError::Shrinks {
+                wanted: 1048576,
+                original: 67108864
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(small.metadata().unwrap().len(), 0);
 }
 
@@ -81,7 +102,10 @@ fn a_clone_to_another_file_system_copies_the_data_only() {
     let cloned = clone_file(&source, &dest, &File::open(disk.path()).unwrap(), None).unwrap();
     assert_ne!(cloned.method, Method::Reflink);
     assert!(cloned.bytes_copied < 4 << 20, "{}", cloned.bytes_copied);
-    assert_eq!(std::fs::read(dir.path().join("source")).unwrap(), std::fs::read(disk.path().join("dest")).unwrap());
+    assert_eq!(
+        std::fs::read(dir.path().join("source")).unwrap(),
+        std::fs::read(disk.path().join("dest")).unwrap()
+    );
 }
 
 #[test]

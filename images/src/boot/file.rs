@@ -36,12 +36,21 @@ pub(crate) struct TooFragmented;
 impl<'d> BootFile<'d> {
     /// An empty file; `name` says to people where it was found.
     pub(crate) fn new(disk: &'d dyn ReadAt, name: impl Into<String>) -> Self {
-        Self { disk, name: name.into(), extents: Vec::new(), len: 0 }
+        Self {
+            disk,
+            name: name.into(),
+            extents: Vec::new(),
+            len: 0,
+        }
     }
 
     /// Adds `len` bytes to the end, at `disk` or zeroes; joins them to the last piece where they go on from it.
     pub(crate) fn push(&mut self, len: u64, disk: Option<u64>) -> Result<(), TooFragmented> {
-        let end = self.len.checked_add(len).filter(|&end| i64::try_from(end).is_ok()).ok_or(TooFragmented)?;
+        let end = self
+            .len
+            .checked_add(len)
+            .filter(|&end| i64::try_from(end).is_ok())
+            .ok_or(TooFragmented)?;
         if let (Some(disk), true) = (disk, len > 0) {
             disk.checked_add(len).ok_or(TooFragmented)?;
             let full = self.extents.len() >= MAX_EXTENTS;
@@ -50,7 +59,11 @@ impl<'d> BootFile<'d> {
                     last.len += len;
                 }
                 _ if full => return Err(TooFragmented),
-                _ => self.extents.push(Extent { offset: self.len, len, disk }),
+                _ => self.extents.push(Extent {
+                    offset: self.len,
+                    len,
+                    disk,
+                }),
             }
         }
         self.len = end;
@@ -73,12 +86,21 @@ impl<'d> BootFile<'d> {
     /// The `len` bytes from `offset` on as a file of their own; none if it has not so many.
     pub(crate) fn slice(&self, name: impl Into<String>, offset: u64, len: u64) -> Option<Self> {
         let end = offset.checked_add(len).filter(|&end| end <= self.len)?;
-        let mut part = Self { disk: self.disk, name: name.into(), extents: Vec::new(), len };
+        let mut part = Self {
+            disk: self.disk,
+            name: name.into(),
+            extents: Vec::new(),
+            len,
+        };
         for extent in &self.extents {
             let (from, to) = (extent.offset.max(offset), (extent.offset + extent.len).min(end));
             if from < to {
                 let disk = extent.disk + (from - extent.offset);
-                part.extents.push(Extent { offset: from - offset, len: to - from, disk });
+                part.extents.push(Extent {
+                    offset: from - offset,
+                    len: to - from,
+                    disk,
+                });
             }
         }
         Some(part)
@@ -115,8 +137,13 @@ impl<'d> BootFile<'d> {
     /// the disk says.
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let wanted = buf.len() as u64;
-        let end = offset.checked_add(wanted).filter(|&end| end <= self.len).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let first = self.extents.partition_point(|extent| extent.offset + extent.len <= offset);
+        let end = offset
+            .checked_add(wanted)
+            .filter(|&end| end <= self.len)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let first = self
+            .extents
+            .partition_point(|extent| extent.offset + extent.len <= offset);
         let (mut rest, mut at) = (buf, offset);
         for extent in self.extents.iter().skip(first).take_while(|extent| extent.offset < end) {
             let (from, to) = (extent.offset.max(at), (extent.offset + extent.len).min(end));

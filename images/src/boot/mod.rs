@@ -3,7 +3,13 @@
 //! `kiln-vmm` calls [`find`] in its sandbox, on a disk that a guest may have written to hurt it. Everything is
 //! read-only and bounded (see [`Limit`]): no disk makes this panic, hang or allocate without end.
 
+mod disk;
 mod file;
+mod fs;
+mod partitions;
+mod sources;
+mod version;
+mod volume;
 
 pub use file::{BootFile, Extent};
 
@@ -82,7 +88,7 @@ pub enum Limit {
 
 impl Limit {
     /// The most bytes that are read of a disk to find its boot entry; kernel and RAM disk don't count.
-    pub const MAX_BYTES: u64 = 256 << 20;
+    pub const MAX_BYTES: u64 = 1 << 30;
     /// The longest that looking may take.
     pub const MAX_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 }
@@ -110,7 +116,8 @@ impl Survey {
         if self.lines.len() < Self::MAX.0 {
             // What a disk says goes to a log: no control characters.
             let line = line.to_string();
-            self.lines.push(line.chars().filter(|c| !c.is_control()).take(Self::MAX.1).collect());
+            self.lines
+                .push(line.chars().filter(|c| !c.is_control()).take(Self::MAX.1).collect());
         }
     }
 }
@@ -126,8 +133,8 @@ impl fmt::Display for Survey {
 /// # Errors
 /// See [`BootError`].
 pub fn find(disk: &dyn ReadAt) -> Result<BootEntry<'_>, BootError> {
-    let size = disk.size().map_err(|source| BootError::Read { offset: 0, source })?;
+    let disk = disk::Disk::new(disk)?;
     let mut survey = Survey::default();
-    survey.note(format_args!("The disk has {size} bytes"));
-    Err(BootError::NothingFound(survey))
+    let volumes = volume::Volumes::open(&disk, &mut survey)?;
+    sources::find(&volumes, &mut survey)?.ok_or(BootError::NothingFound(survey))
 }

@@ -40,11 +40,22 @@ pub enum MemoryError {
 /// The least memory a machine may have, in bytes.
 const MEMORY_MIN: u64 = 16 << 20;
 
+/// Whether a machine may have `memory` bytes.
+///
+/// # Errors
+/// [`MemoryError::Size`].
+pub fn check_size(memory: u64) -> Result<(), MemoryError> {
+    let possible = (MEMORY_MIN..=layout::MEMORY_MAX).contains(&memory) && memory.is_multiple_of(layout::MEMORY_GRANULE);
+    if possible {
+        Ok(())
+    } else {
+        Err(MemoryError::Size(memory))
+    }
+}
+
 /// Maps `memory` bytes of RAM around the hole below 4 GiB. Pages come as the guest touches them.
 pub fn allocate(memory: u64) -> Result<Memory, MemoryError> {
-    if !(MEMORY_MIN..=layout::MEMORY_MAX).contains(&memory) || !memory.is_multiple_of(layout::MEMORY_GRANULE) {
-        return Err(MemoryError::Size(memory));
-    }
+    check_size(memory)?;
     let regions = layout::ram(memory)
         .into_iter()
         .map(|range| {

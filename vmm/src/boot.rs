@@ -1,0 +1,113 @@
+//! What a machine boots: the kernel files of its launch, or what its root volume's own boot loader would boot.
+//!
+//! Called by `machine` inside the sandbox, at each start and each reset, so a kernel that was upgraded in the guest is
+//! the next to boot.
+
+use crate::kvm::memory::Memory;
+use crate::machine::plan::{BootSource, Plan};
+use crate::x86_64::kernel::{self, Entry, KernelError, Payload};
+use kiln_images::ReadAt;
+use kiln_images::boot::{self, BootError};
+
+/// Why nothing was booted.
+#[derive(Debug, thiserror::Error)]
+pub enum FindKernelError {
+    /// The root volume boots nothing.
+    #[error("No kernel was found")]
+    Volume(#[source] BootError),
+    /// What should be booted can't be.
+    #[error("The kernel {name} can't be booted")]
+    Kernel {
+        /// Where it was found.
+        name: String,
+        /// Why.
+        #[source]
+        source: KernelError,
+    },
+}
+
+/// Finds what `plan` boots and loads it into `memory`.
+///
+/// # Errors
+/// See [`FindKernelError`].
+pub fn load(plan: &Plan, memory: &Memory) -> Result<Entry, FindKernelError> {
+    match &plan.boot {
+        BootSource::Kernel {
+            kernel,
+            ramdisk,
+            command_line,
+        } => {
+            let ramdisk = ramdisk.as_ref().map(|file| file as &dyn ReadAt);
+            load_named(
+                "of the launch",
+                memory,
+                plan.memory,
+                &Payload {
+                    kernel,
+                    ramdisk,
+                    command_line,
+                },
+            )
+        }
+        BootSource::Volume(disk) => load_from_volume(disk, memory, plan.memory),
+    }
+}
+
+fn load_from_volume(disk: &dyn ReadAt, memory: &Memory, size: u64) -> Result<Entry, FindKernelError> {
+    let entry = boot::find(disk).map_err(FindKernelError::Volume)?;
+    let command_line = with_serial_console(&entry.command_line);
+    let ramdisk = entry.initrd.as_ref().map(|file| file as &dyn ReadAt);
+    load_named(
+        &entry.title,
+        memory,
+        size,
+        &Payload {
+            kernel: &entry.kernel,
+            ramdisk,
+            command_line: &command_line,
+        },
+    )
+}
+
+fn load_named(name: &str, memory: &Memory, size: u64, payload: &Payload<'_>) -> Result<Entry, FindKernelError> {
+    kernel::load(memory, size, payload).map_err(|source| FindKernelError::Kernel {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// The loader's command line, with a serial console if it names none.
+fn with_serial_console(command_line: &str) -> String {
+    const SERIAL: &str = "console=ttyS0";
+    let has_one = command_line
+        .split_ascii_whitespace()
+        .take_while(|word| *word != "--")
+        .any(|word| {
+            word.strip_prefix(SERIAL)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+        });
+    match (has_one, command_line.trim()) {
+        (true, line) => line.to_owned(),
+        (false, "") => SERIAL.to_owned(),
+        // In front: the console that the image named last stays the one that init uses.
+        (false, line) => format!("{SERIAL} {line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_console_is_added_only_where_there_is_none() {
+        assert_eq!(
+            with_serial_console("root=/dev/vda1 ro quiet"),
+            "console=ttyS0 root=/dev/vda1 ro quiet"
+        );
+        for line in ["console=ttyS0 ro", "console=tty0 console=ttyS0,115200n8"] {
+            assert_eq!(with_serial_console(line), line);
+        }
+        assert_eq!(with_serial_console("console=ttyS01"), "console=ttyS0 console=ttyS01");
+        assert_eq!(with_serial_console(" "), "console=ttyS0");
+    }
+}

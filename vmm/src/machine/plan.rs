@@ -1,0 +1,317 @@
+//! A launch, checked: what a [`MachineSpec`] and its open files become before anything is built.
+//!
+//! The spec is a wire type; from here on its indices are files, each used once, and its sizes are possible.
+
+use crate::kvm::memory;
+use crate::protocol::{Boot, DeviceSpec, FileIndex, MachineSpec, Smbios};
+use crate::registry::{self, BuildDeviceError};
+use crate::x86_64::smbios::Uuid;
+use std::fs::File;
+use std::io;
+
+/// The most CPUs of a machine.
+pub const VCPUS_MAX: u8 = 32;
+
+/// Why a launch asks for what can't be.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The number of CPUs is impossible.
+    #[error("A machine can't have {0} CPUs: 1 to {VCPUS_MAX} are possible")]
+    Vcpus(u8),
+    /// The memory is impossible.
+    #[error("The machine's memory is impossible")]
+    Memory(#[source] memory::MemoryError),
+    /// The SMBIOS uuid is none.
+    #[error("The SMBIOS uuid {0:?} is not a UUID")]
+    Uuid(String),
+    /// A file was named that did not come along.
+    #[error("The launch names file {index} but {given} files came with it")]
+    NoSuchFile {
+        /// Which.
+        index: u8,
+        /// How many came.
+        given: usize,
+    },
+    /// A file was named twice.
+    #[error("The launch names file {0} twice")]
+    FileNamedTwice(u8),
+    /// Files came that nothing names.
+    #[error("The launch came with {0} files that it does not name")]
+    FilesLeft(usize),
+    /// Two devices have one name.
+    #[error("Two devices are named {0:?}")]
+    DeviceNamedTwice(String),
+    /// A device is not one of its kind.
+    #[error("A device of the launch is not possible")]
+    Device(#[source] BuildDeviceError),
+    /// The boot volume is not a device with a file.
+    #[error("The machine should boot from device {0}, which is no device with a volume")]
+    BootDevice(usize),
+    /// A descriptor could not be duplicated.
+    #[error("The boot volume's descriptor can't be duplicated")]
+    Duplicate(#[source] io::Error),
+}
+
+/// Where the kernel comes from.
+pub enum BootSource {
+    /// From this volume, as its own boot loader would.
+    Volume(File),
+    /// From files of their own.
+    Kernel {
+        /// A bzImage or an ELF file.
+        kernel: File,
+        /// The initial RAM disk.
+        ramdisk: Option<File>,
+        /// The command line.
+        command_line: String,
+    },
+}
+
+/// A device and its open files.
+pub struct PlannedDevice {
+    /// What it is.
+    pub spec: DeviceSpec,
+    /// Kept open over resets; a device gets duplicates.
+    pub files: Vec<File>,
+}
+
+impl PlannedDevice {
+    /// Its files, for one life of the machine.
+    pub fn duplicate_files(&self) -> io::Result<Vec<File>> {
+        self.files.iter().map(File::try_clone).collect()
+    }
+}
+
+/// What one process builds, at its launch and again after each reset.
+pub struct Plan {
+    /// The instance.
+    pub instance_id: String,
+    /// How many CPUs.
+    pub vcpus: u8,
+    /// Guest memory in bytes.
+    pub memory: u64,
+    /// For the SMBIOS tables.
+    pub uuid: Uuid,
+    /// For the SMBIOS tables: the instance type.
+    pub product: String,
+    /// Where the kernel comes from.
+    pub boot: BootSource,
+    /// In the order of their PCI slots.
+    pub devices: Vec<PlannedDevice>,
+}
+
+/// The files of a launch that outlive every machine of the process.
+pub struct LaunchFiles {
+    /// `/dev/kvm`.
+    pub kvm: File,
+    /// The console log.
+    pub console_log: File,
+    /// Where the report goes.
+    pub report: File,
+}
+
+impl Plan {
+    /// Checks `spec` and gives every file its place.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn new(spec: MachineSpec, files: Vec<File>) -> Result<(Self, LaunchFiles), PlanError> {
+        if !(1..=VCPUS_MAX).contains(&spec.vcpus) {
+            return Err(PlanError::Vcpus(spec.vcpus));
+        }
+        memory::check_size(spec.memory).map_err(PlanError::Memory)?;
+        let Smbios { uuid, product } = spec.smbios;
+        let uuid = Uuid::parse(&uuid).ok_or(PlanError::Uuid(uuid))?;
+        let mut files = Files::new(files);
+        let launch = LaunchFiles {
+            kvm: files.take(spec.kvm)?,
+            console_log: files.take(spec.console_log)?,
+            report: files.take(spec.report)?,
+        };
+        let devices = plan_devices(spec.devices, &mut files)?;
+        let boot = plan_boot(spec.boot, &devices, &mut files)?;
+        match files.left() {
+            0 => {}
+            left => return Err(PlanError::FilesLeft(left)),
+        }
+        let (instance_id, vcpus, memory) = (spec.instance_id, spec.vcpus, spec.memory);
+        Ok((
+            Self {
+                instance_id,
+                vcpus,
+                memory,
+                uuid,
+                product,
+                boot,
+                devices,
+            },
+            launch,
+        ))
+    }
+}
+
+fn plan_devices(specs: Vec<DeviceSpec>, files: &mut Files) -> Result<Vec<PlannedDevice>, PlanError> {
+    let mut devices: Vec<PlannedDevice> = Vec::new();
+    for spec in specs {
+        if devices.iter().any(|other| other.spec.id == spec.id) {
+            return Err(PlanError::DeviceNamedTwice(spec.id));
+        }
+        registry::check(&spec).map_err(PlanError::Device)?;
+        let files = spec
+            .files
+            .iter()
+            .map(|&index| files.take(index))
+            .collect::<Result<_, _>>()?;
+        devices.push(PlannedDevice { spec, files });
+    }
+    Ok(devices)
+}
+
+fn plan_boot(boot: Boot, devices: &[PlannedDevice], files: &mut Files) -> Result<BootSource, PlanError> {
+    match boot {
+        Boot::Volume { device } => {
+            let disk = devices.get(device).and_then(|planned| planned.files.first());
+            let disk = disk.ok_or(PlanError::BootDevice(device))?;
+            disk.try_clone().map(BootSource::Volume).map_err(PlanError::Duplicate)
+        }
+        Boot::Kernel {
+            kernel,
+            ramdisk,
+            command_line,
+        } => Ok(BootSource::Kernel {
+            kernel: files.take(kernel)?,
+            ramdisk: ramdisk.map(|index| files.take(index)).transpose()?,
+            command_line,
+        }),
+    }
+}
+
+/// The files of a launch: each is taken once.
+struct Files {
+    files: Vec<Option<File>>,
+}
+
+impl Files {
+    fn new(files: Vec<File>) -> Self {
+        Self {
+            files: files.into_iter().map(Some).collect(),
+        }
+    }
+
+    fn take(&mut self, FileIndex(index): FileIndex) -> Result<File, PlanError> {
+        let given = self.files.len();
+        let file = self
+            .files
+            .get_mut(usize::from(index))
+            .ok_or(PlanError::NoSuchFile { index, given })?;
+        file.take().ok_or(PlanError::FileNamedTwice(index))
+    }
+
+    fn left(&self) -> usize {
+        self.files.iter().flatten().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> MachineSpec {
+        MachineSpec {
+            instance_id: "i-0".into(),
+            vcpus: 1,
+            memory: 64 << 20,
+            smbios: Smbios {
+                uuid: "ec2a0000-0000-4000-8000-000000000001".into(),
+                product: "t3.micro".into(),
+            },
+            boot: Boot::Kernel {
+                kernel: FileIndex(3),
+                ramdisk: None,
+                command_line: String::new(),
+            },
+            devices: Vec::new(),
+            kvm: FileIndex(0),
+            console_log: FileIndex(1),
+            report: FileIndex(2),
+        }
+    }
+
+    fn plan(spec: MachineSpec, files: usize) -> Result<Plan, PlanError> {
+        let files = (0..files).map(|_| tempfile::tempfile().unwrap()).collect();
+        Plan::new(spec, files).map(|(plan, _)| plan)
+    }
+
+    #[test]
+    fn a_possible_launch_is_taken() {
+        assert_eq!(plan(spec(), 4).unwrap().vcpus, 1);
+    }
+
+    #[test]
+    fn impossible_launches_are_refused() {
+        assert!(matches!(
+            plan(MachineSpec { vcpus: 0, ..spec() }, 4),
+            Err(PlanError::Vcpus(0))
+        ));
+        assert!(matches!(
+            plan(MachineSpec { vcpus: 33, ..spec() }, 4),
+            Err(PlanError::Vcpus(33))
+        ));
+        assert!(matches!(
+            plan(MachineSpec { memory: 1, ..spec() }, 4),
+            Err(PlanError::Memory(_))
+        ));
+        assert!(matches!(
+            plan(
+                MachineSpec {
+                    report: FileIndex(0),
+                    ..spec()
+                },
+                4
+            ),
+            Err(PlanError::FileNamedTwice(0))
+        ));
+        assert!(matches!(
+            plan(
+                MachineSpec {
+                    report: FileIndex(9),
+                    ..spec()
+                },
+                4
+            ),
+            Err(PlanError::NoSuchFile { index: 9, given: 4 })
+        ));
+        assert!(matches!(plan(spec(), 5), Err(PlanError::FilesLeft(1))));
+        let boot = Boot::Volume { device: 0 };
+        assert!(matches!(
+            plan(MachineSpec { boot, ..spec() }, 4),
+            Err(PlanError::BootDevice(0))
+        ));
+        let smbios = Smbios {
+            uuid: "ec2".into(),
+            product: String::new(),
+        };
+        assert!(matches!(
+            plan(MachineSpec { smbios, ..spec() }, 4),
+            Err(PlanError::Uuid(_))
+        ));
+    }
+
+    #[test]
+    fn a_device_that_is_none_is_refused() {
+        let device = DeviceSpec {
+            kind: "toaster".into(),
+            id: "t".into(),
+            config: serde_json::Value::Null,
+            files: vec![],
+        };
+        let launch = MachineSpec {
+            devices: vec![device],
+            ..spec()
+        };
+        assert!(matches!(
+            plan(launch, 4),
+            Err(PlanError::Device(BuildDeviceError::UnknownKind { .. }))
+        ));
+    }
+}

@@ -1,0 +1,266 @@
+//! The machine thread: builds the machine, waits for what happens to it, resets it, and ends it.
+//!
+//! ```text
+//!  control ──Signal──► ┌────────────┐ ──Notice──► control
+//!  vCPUs ────Signal──► │ supervisor │
+//!  devices ──Signal──► └────────────┘ owns Machine
+//! ```
+//! All that happens to a machine comes through one channel, so nothing happens to it twice or in between. A signal of
+//! a life that is over is dropped by its number.
+
+use super::plan::{LaunchFiles, Plan};
+use super::report::{self, chain, now, report, with_console};
+use super::{BuildError, Callbacks, Machine, Workshop};
+use crate::boot::FindKernelError;
+use crate::console::{Console, Listener};
+use crate::control::notice::{Notice, Notifier};
+use crate::kvm::vcpu::Death;
+use crate::kvm::vm::Host;
+use crate::legacy::PowerRequest;
+use crate::protocol::{EndReason, Event, Failure, FailureKind, Report, Stage};
+use crate::sandbox::{self, Filters};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// Stacks of the machine and console threads, in bytes.
+const STACK: usize = 1 << 20;
+const CONSOLE_STACK: usize = 128 << 10;
+
+/// Something that the supervisor must act upon.
+pub enum Signal {
+    /// Build and run this.
+    Launch(Box<(Plan, LaunchFiles)>),
+    /// Press the power button.
+    PowerButton,
+    /// Reset the machine from outside.
+    Reset,
+    /// End it now.
+    Stop,
+    /// The life of this number has something to say.
+    Life(u32, Happening),
+}
+
+/// What a running machine says.
+pub enum Happening {
+    /// The guest wants power off or a reset.
+    Power(PowerRequest),
+    /// A CPU died.
+    Death(Death),
+    /// A device has something for the daemon.
+    Device(Event),
+}
+
+/// Starts the machine thread; it lives until its machine has ended. It is confined when this returns.
+pub fn start(notifier: Notifier, filters: Arc<Filters>) -> io::Result<Sender<Signal>> {
+    let (sender, receiver) = channel();
+    let own = sender.clone();
+    let (confined, is_confined) = channel::<()>();
+    thread::Builder::new()
+        .name("machine".into())
+        .stack_size(STACK)
+        .spawn(move || {
+            sandbox::confine(&filters.machine);
+            drop(confined);
+            let report = supervise(&receiver, &own, &notifier, &filters);
+            notifier.send(Notice::Ended(report));
+        })?;
+    // Nothing is ever sent: the other end is dropped.
+    let _ = is_confined.recv();
+    Ok(sender)
+}
+
+/// One machine, from its launch to its report.
+fn supervise(
+    signals: &Receiver<Signal>,
+    sender: &Sender<Signal>,
+    notifier: &Notifier,
+    filters: &Arc<Filters>,
+) -> Option<Report> {
+    let (plan, files) = loop {
+        match signals.recv() {
+            Ok(Signal::Launch(launch)) => break *launch,
+            Ok(Signal::Stop) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    };
+    let LaunchFiles {
+        kvm,
+        console_log,
+        report: report_file,
+    } = files;
+    let report = match prepare(plan, kvm, console_log, notifier, filters) {
+        Ok(workshop) => {
+            let mut life = Life {
+                workshop,
+                signals,
+                sender,
+                notifier,
+                number: 0,
+            };
+            let report = life.live();
+            // A log that can't be synced is a log with a gap, no reason to hold the report back.
+            let _ = life.workshop.console.sync();
+            report
+        }
+        Err(failure) => {
+            let report = report(EndReason::BootFailed, Some(failure.message.clone()));
+            notifier.send(Notice::Launched(Err(failure)));
+            report
+        }
+    };
+    if let Err(error) = report::write(&report_file, &report) {
+        eprintln!("kiln-vmm: The report can't be written: {error}");
+    }
+    Some(report)
+}
+
+fn host_failure(error: &dyn std::error::Error) -> Failure {
+    Failure {
+        kind: FailureKind::Host,
+        message: chain(error),
+    }
+}
+
+fn prepare(
+    plan: Plan,
+    kvm: File,
+    console_log: File,
+    notifier: &Notifier,
+    filters: &Arc<Filters>,
+) -> Result<Workshop, Failure> {
+    let host = Host::new(kvm).map_err(|e| host_failure(&e))?;
+    let console = Console::new(console_log).map_err(|e| host_failure(&e))?;
+    let (served, listener, confined) = (Arc::clone(&console), notifier.clone(), Arc::clone(filters));
+    thread::Builder::new()
+        .name("console".into())
+        .stack_size(CONSOLE_STACK)
+        .spawn(move || {
+            sandbox::confine(&confined.console);
+            served.serve(&listener)
+        })
+        .map_err(|e| host_failure(&e))?;
+    notifier.send(Notice::Console(Arc::clone(&console)));
+    Ok(Workshop {
+        plan,
+        host,
+        console,
+        filters: Arc::clone(filters),
+    })
+}
+
+impl Listener for Notifier {
+    fn reached(&self, stage: Stage) {
+        self.send(Notice::Reached(stage, now()));
+    }
+
+    fn clients_wake(&self) {
+        self.send(Notice::ConsoleReady);
+    }
+}
+
+/// The lives of one machine.
+struct Life<'a> {
+    workshop: Workshop,
+    signals: &'a Receiver<Signal>,
+    sender: &'a Sender<Signal>,
+    notifier: &'a Notifier,
+    number: u32,
+}
+
+/// How one life went on.
+enum Next {
+    Reset,
+    End(Report),
+}
+
+impl Life<'_> {
+    fn live(&mut self) -> Report {
+        loop {
+            let machine = match Machine::build(&self.workshop, &self.callbacks()) {
+                Ok(machine) => machine,
+                Err(error) => return self.not_built(&error),
+            };
+            self.notifier.send(Notice::Reached(Stage::Kernel, now()));
+            machine.run();
+            if self.number == 0 {
+                self.notifier.send(Notice::Launched(Ok(())));
+            }
+            let next = self.watch(&machine);
+            self.notifier.send(if matches!(next, Next::Reset) {
+                Notice::Resetting
+            } else {
+                Notice::Stopping
+            });
+            machine.end();
+            match next {
+                Next::Reset => self.number += 1,
+                Next::End(report) => return self.with_tail(report),
+            }
+        }
+    }
+
+    /// Waits until the machine must be ended.
+    fn watch(&self, machine: &Machine) -> Next {
+        loop {
+            match self.signals.recv() {
+                Ok(Signal::PowerButton) => machine.press_power_button(),
+                Ok(Signal::Reset) => return Next::Reset,
+                Ok(Signal::Stop) | Err(_) => return Next::End(report(EndReason::Stopped, None)),
+                Ok(Signal::Life(number, happening)) if number == self.number => match happening {
+                    Happening::Power(PowerRequest::Reset) => return Next::Reset,
+                    Happening::Power(PowerRequest::Off) => return Next::End(report(EndReason::PowerOff, None)),
+                    Happening::Death(death) => {
+                        return Next::End(report(EndReason::Crashed, Some(death.to_string())));
+                    }
+                    Happening::Device(event) => self.notifier.send(Notice::Device(event)),
+                },
+                Ok(Signal::Life(..) | Signal::Launch(_)) => {}
+            }
+        }
+    }
+
+    /// A report of a death quotes the console, now that all of it is there.
+    fn with_tail(&self, mut report: Report) -> Report {
+        if report.reason == EndReason::Crashed {
+            let what = report.detail.take().unwrap_or_default();
+            report.detail = Some(with_console(&what, &self.workshop.console));
+        }
+        report
+    }
+
+    fn not_built(&self, error: &BuildError) -> Report {
+        let kind = match error {
+            BuildError::Boot(FindKernelError::Volume(_) | FindKernelError::Kernel { .. }) => FailureKind::NotBootable,
+            _ => FailureKind::Host,
+        };
+        let message = chain(error);
+        self.notifier.send(Notice::Launched(Err(Failure {
+            kind,
+            message: message.clone(),
+        })));
+        report(EndReason::BootFailed, Some(message))
+    }
+
+    fn callbacks(&self) -> Callbacks {
+        let number = self.number;
+        let tell = |sender: Sender<Signal>| {
+            move |happening| {
+                // It fails only when the supervisor has ended, and then nobody cares.
+                let _ = sender.send(Signal::Life(number, happening));
+            }
+        };
+        let (power, death, device) = (
+            tell(self.sender.clone()),
+            tell(self.sender.clone()),
+            tell(self.sender.clone()),
+        );
+        Callbacks {
+            on_power: Arc::new(move |request| power(Happening::Power(request))),
+            on_death: Arc::new(move |how| death(Happening::Death(how))),
+            on_event: Arc::new(move |event| device(Happening::Device(event))),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Which system calls a thread may make: one list a kind of thread, and the process dies at any other.
+//!
+//! A filter can only be narrowed, and threads inherit their maker's. So the machine thread, which makes the threads of
+//! CPUs and devices, may do whatever they may; the control thread is confined after it has made the machine thread.
+//! The list of CPUs' threads has no reading, writing, syncing or opening in it at all: that is how it holds that a
+//! guest's CPU never waits for a disk or a socket.
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+
+/// The number of a system call, as `libc::SYS_…`.
+pub type Syscall = libc::c_long;
+
+/// Memory, locks, the clock, signals, and ending: what the runtime needs in every thread.
+const EVERY: &[Syscall] = &[
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_close,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_madvise,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_yield,
+    libc::SYS_sigaltstack,
+    libc::SYS_tgkill,
+];
+
+const CONSOLE: &[Syscall] = &[
+    libc::SYS_fdatasync,
+    libc::SYS_ftruncate,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_write,
+];
+
+const CONTROL: &[Syscall] = &[
+    libc::SYS_accept4,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_wait,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_getsockopt,
+    libc::SYS_pread64,
+    libc::SYS_read,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_shutdown,
+    libc::SYS_statx,
+    libc::SYS_write,
+];
+
+/// Beside what the threads that it makes may do.
+const MACHINE: &[Syscall] = &[
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd2,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_fsync,
+    libc::SYS_lseek,
+    libc::SYS_prctl,
+    libc::SYS_read,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_seccomp,
+    libc::SYS_set_robust_list,
+    libc::SYS_statx,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+];
+
+/// The type of KVM's ioctls, in the second byte of their numbers.
+const KVM_IOCTLS: u64 = 0xae;
+
+/// A filter ready to be installed.
+pub struct Filter(BpfProgram);
+
+/// Why a filter could not be made or installed.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// The list can't be compiled.
+    #[error("A seccomp filter can't be compiled")]
+    Compile(#[source] seccompiler::BackendError),
+    /// The kernel refused it.
+    #[error("A seccomp filter can't be installed; kiln-vmm needs a kernel with CONFIG_SECCOMP_FILTER")]
+    Install(#[source] seccompiler::Error),
+}
+
+impl Filter {
+    /// For the thread that serves the control socket.
+    pub fn control() -> Result<Self, FilterError> {
+        Self::compile(&[EVERY, CONTROL], false)
+    }
+
+    /// For the console thread.
+    pub fn console() -> Result<Self, FilterError> {
+        Self::compile(&[EVERY, CONSOLE], false)
+    }
+
+    /// For threads that run a guest's CPU: KVM's ioctls and futexes.
+    pub fn vcpu() -> Result<Self, FilterError> {
+        Self::compile(&[EVERY], true)
+    }
+
+    /// For the threads of a device kind that makes `syscalls`.
+    pub fn device(syscalls: &[Syscall]) -> Result<Self, FilterError> {
+        Self::compile(&[EVERY, syscalls], true)
+    }
+
+    /// For the machine thread; `devices` are the lists of all device kinds.
+    pub fn machine(devices: &[&[Syscall]]) -> Result<Self, FilterError> {
+        let mut lists = vec![EVERY, CONSOLE, MACHINE];
+        lists.extend_from_slice(devices);
+        Self::compile(&lists, true)
+    }
+
+    fn compile(lists: &[&[Syscall]], kvm: bool) -> Result<Self, FilterError> {
+        let mut rules: BTreeMap<Syscall, Vec<SeccompRule>> = lists
+            .iter()
+            .flat_map(|list| list.iter())
+            .map(|&call| (call, Vec::new()))
+            .collect();
+        let get_flags = fcntl_get_flags().map_err(FilterError::Compile)?;
+        rules.entry(libc::SYS_fcntl).or_insert_with(|| vec![get_flags]);
+        if kvm {
+            rules.insert(libc::SYS_ioctl, vec![kvm_ioctl().map_err(FilterError::Compile)?]);
+        }
+        SeccompFilter::new(
+            rules,
+            SeccompAction::KillProcess,
+            SeccompAction::Allow,
+            TargetArch::x86_64,
+        )
+        .and_then(TryInto::try_into)
+        .map(Self)
+        .map_err(FilterError::Compile)
+    }
+
+    /// Confines the calling thread, for ever.
+    pub fn install(&self) -> Result<(), FilterError> {
+        seccompiler::apply_filter(&self.0).map_err(FilterError::Install)
+    }
+}
+
+/// `ioctl` with a number of KVM's.
+fn kvm_ioctl() -> Result<SeccompRule, seccompiler::BackendError> {
+    let is_kvm = SeccompCondition::new(
+        1,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::MaskedEq(0xff00),
+        KVM_IOCTLS << 8,
+    )?;
+    SeccompRule::new(vec![is_kvm])
+}
+
+/// `fcntl(F_GETFD)`: the standard library checks so, in debug builds, that what it closes is open.
+fn fcntl_get_flags() -> Result<SeccompRule, seccompiler::BackendError> {
+    const F_GETFD: u64 = 1;
+    SeccompRule::new(vec![SeccompCondition::new(
+        1,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Eq,
+        F_GETFD,
+    )?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_of_cpus_may_not_read_write_sync_or_open() {
+        for call in [
+            libc::SYS_read,
+            libc::SYS_write,
+            libc::SYS_pread64,
+            libc::SYS_pwrite64,
+            libc::SYS_readv,
+            libc::SYS_writev,
+            libc::SYS_fsync,
+            libc::SYS_fdatasync,
+            libc::SYS_open,
+            libc::SYS_openat,
+            libc::SYS_io_uring_enter,
+        ] {
+            assert!(!EVERY.contains(&call), "system call {call}");
+        }
+    }
+
+    #[test]
+    fn a_confined_thread_dies_at_a_call_off_its_list_and_not_before() {
+        // SAFETY: the child makes only plain system calls, on memory of its own copy, until it ends.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            let _ = Filter::vcpu().map(|filter| filter.install());
+            // SAFETY: the arguments are plain numbers; an unconfined child would go on to exit with 0.
+            unsafe {
+                libc::syscall(libc::SYS_getpid);
+                libc::syscall(libc::SYS_fsync, -1);
+                libc::_exit(0);
+            }
+        }
+        let mut status = 0;
+        // SAFETY: `child` is ours and `status` outlives the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS);
+    }
+}

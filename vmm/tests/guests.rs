@@ -1,0 +1,163 @@
+//! Small guests of our own on this host's `/dev/kvm`, software or not.
+
+mod harness;
+
+use harness::{Machine, Monitor, guest, kvm};
+use kiln_vmm::protocol::{Answer, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
+
+fn status(response: Response) -> kiln_vmm::protocol::Status {
+    match response {
+        Response::Ok(Answer::Status(status)) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_guest_prints_to_its_console_and_powers_off() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("hello", monitor.directory());
+    let launched = monitor.launch(
+        kvm,
+        Machine {
+            command_line: "console=ttyS0 mark=7",
+            ..Machine::small(&kernel)
+        },
+    );
+    let stages: Vec<Stage> = status(launched).timeline.iter().map(|moment| moment.stage).collect();
+    assert_eq!(stages, [Stage::Launched, Stage::Kernel]);
+    let report = monitor.wait();
+    assert_eq!(report.reason, EndReason::PowerOff, "{report:?}");
+    assert_eq!(monitor.console(), "Hello from a guest, told: console=ttyS0 mark=7\r\n");
+}
+
+#[test]
+fn a_guest_resets_itself_into_new_memory_until_it_is_stopped() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("reset", monitor.directory());
+    status(monitor.launch(kvm, Machine::small(&kernel)));
+    let mut resets = 0;
+    monitor.connect().await_event(|event| {
+        resets += u32::from(*event == Event::Reset);
+        resets == 3
+    });
+    let mut client = monitor.connect();
+    assert!(status(client.request(&Request::Status)).resets >= 3);
+    assert!(matches!(client.request(&Request::Stop), Response::Ok(Answer::Done)));
+    assert_eq!(monitor.wait().reason, EndReason::Stopped);
+    let console = monitor.console();
+    assert!(
+        console.lines().count() >= 3 && console.lines().all(|line| line == "born"),
+        "{console}"
+    );
+}
+
+#[test]
+fn a_triple_fault_is_reported_with_registers_and_the_last_words() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("crash", monitor.directory());
+    monitor.launch(kvm, Machine::small(&kernel));
+    let report = monitor.wait();
+    assert_eq!(report.reason, EndReason::Crashed);
+    let detail = report.detail.unwrap();
+    assert!(detail.contains("Triple fault"), "{detail}");
+    assert!(detail.contains("rax 000000001badcafe"), "{detail}");
+    assert!(detail.contains("about to fault"), "{detail}");
+}
+
+#[test]
+fn the_console_goes_both_ways_and_a_guest_that_halts_for_ever_can_still_be_stopped() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("wait", monitor.directory());
+    let launched = status(monitor.launch(kvm, Machine::small(&kernel)));
+    assert_eq!(launched.state, MachineState::Running);
+    let mut console = monitor.connect();
+    assert!(matches!(console.request(&Request::Console), Response::Ok(Answer::Done)));
+    console.read_until("ready\r\n");
+    let typed = "a line that is longer than the port's own sixty-four bytes of memory, to see it all arrive.";
+    console.send(typed.as_bytes());
+    console.read_until(typed);
+    let mut client = monitor.connect();
+    let Response::Ok(Answer::ConsoleLog(log)) = client.request(&Request::ConsoleLog) else {
+        panic!()
+    };
+    assert_eq!(log, format!("ready\r\n{typed}"));
+    assert!(matches!(client.request(&Request::Stop), Response::Ok(Answer::Done)));
+    assert_eq!(monitor.wait().reason, EndReason::Stopped);
+}
+
+#[test]
+fn a_second_cpu_starts() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("smp", monitor.directory());
+    status(monitor.launch(
+        kvm,
+        Machine {
+            vcpus: 2,
+            ..Machine::small(&kernel)
+        },
+    ));
+    assert_eq!(monitor.wait().reason, EndReason::PowerOff);
+    assert_eq!(monitor.console(), "first CPU\r\nsecond CPU has run\r\n");
+}
+
+#[test]
+fn what_is_no_kernel_fails_the_launch_and_says_why() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = monitor.path("kernel");
+    std::fs::write(&kernel, "#!/bin/sh\n").unwrap();
+    let Response::Error(failure) = monitor.launch(kvm, Machine::small(&kernel)) else {
+        panic!()
+    };
+    assert_eq!(failure.kind, FailureKind::NotBootable);
+    assert!(
+        failure.message.contains("neither a bzImage nor an ELF file"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(monitor.wait().reason, EndReason::BootFailed);
+}
+
+#[test]
+fn a_monitor_is_locked_in_before_it_is_told_anything() {
+    if !rustix::process::getuid().is_root() {
+        return eprintln!("NOT TESTED: the whole sandbox needs root");
+    }
+    let monitor = Monitor::start();
+    assert!(matches!(
+        monitor.connect().request(&Request::Hello),
+        Response::Ok(Answer::Hello { .. })
+    ));
+    let proc = |name: &str| format!("/proc/{}/{name}", monitor.pid());
+    let mut threads = 0;
+    for task in std::fs::read_dir(proc("task")).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line[name.len()..].split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(field("Uid:"), "64999 64999 64999 64999");
+        assert_eq!(field("Gid:"), "64999 64999 64999 64999");
+        assert_eq!(field("Groups:"), "");
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(field(set), "0000000000000000", "{set}");
+        }
+        assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+        threads += 1;
+    }
+    assert_eq!(threads, 2);
+    assert_eq!(std::fs::read_dir(proc("root")).unwrap().count(), 0);
+    for namespace in ["mnt", "net", "ipc", "uts"] {
+        let of = |path: String| std::fs::read_link(path).unwrap();
+        assert_ne!(
+            of(proc(&format!("ns/{namespace}"))),
+            of(format!("/proc/self/ns/{namespace}")),
+            "{namespace}"
+        );
+    }
+}

@@ -5,6 +5,7 @@
 //! The daemon uses only [`protocol`] of this crate.
 
 pub mod arguments;
+pub mod block;
 pub mod boot;
 pub mod bus;
 pub mod console;

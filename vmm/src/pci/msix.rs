@@ -63,8 +63,9 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// Sends its message, or sets its pending bit if it is masked. Not for vCPU threads.
-    pub fn signal(&self) {
+    /// Sends its message, or sets its pending bit if it is masked; false if MSI-X is not enabled at all. Not for vCPU
+    /// threads.
+    pub fn signal(&self) -> bool {
         let mut state = self.lock();
         if state.connected {
             // The counter can't overflow: KVM takes it down again at once.
@@ -72,6 +73,7 @@ impl Vector {
         } else if state.enabled {
             state.entry.pending = true;
         }
+        state.enabled
     }
 
     /// Its event, for a back end in the kernel that signals by itself.

@@ -8,8 +8,10 @@
 //! threads may touch.
 
 use super::queue::RingLayout;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::io;
 use std::sync::Arc;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
@@ -44,7 +46,7 @@ pub struct QueueResources {
     /// Where the rings are, checked against that memory, and how long.
     pub layout: RingLayout,
     /// Signalled when the driver has made buffers available. It may be signalled for nothing.
-    pub doorbell: EventFd,
+    pub doorbell: Arc<EventFd>,
     /// Tells the driver that buffers were used.
     pub interrupt: Arc<dyn QueueInterrupt>,
     /// The way to the driver that is not a queue's.
@@ -62,8 +64,9 @@ pub trait QueueInterrupt: Send + Sync {
 
 /// What a device says to its driver, or of it, beside its queues. Not for vCPU threads.
 pub trait DriverLink: Send + Sync {
-    /// The device's configuration has changed: its generation is bumped and the driver told.
-    fn config_changed(&self);
+    /// Runs `change`, which changes what [`DeviceConfig::read`] gives, at a moment when no driver reads it; bumps the
+    /// configuration's generation and tells the driver.
+    fn change_config(&self, change: &mut dyn FnMut());
     /// The driver broke a rule that leaves the device unable to go on: it gets `DEVICE_NEEDS_RESET` (virtio 1.2,
     /// 2.1.2), and the daemon an event. Said once until the next reset, however often it is called.
     fn needs_reset(&self, reason: &dyn Display);
@@ -92,6 +95,48 @@ pub struct SavedState {
     pub version: u32,
     /// What the kind needs to go on.
     pub state: serde_json::Value,
+}
+
+impl SavedState {
+    /// The state of a `kind` in `version` of its format.
+    pub fn new(kind: &'static str, version: u32, state: &impl Serialize) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            version,
+            state: serde_json::to_value(state).unwrap_or_default(),
+        }
+    }
+
+    /// Reads it as that of a `kind` in `version`.
+    ///
+    /// # Errors
+    /// It is another one's, or malformed.
+    pub fn parse<T: DeserializeOwned>(&self, kind: &'static str, version: u32) -> Result<T, RestoreError> {
+        if self.kind != kind || self.version != version {
+            return Err(RestoreError::Unknown {
+                kind: self.kind.clone(),
+                version: self.version,
+                expected_kind: kind,
+                expected_version: version,
+            });
+        }
+        T::deserialize(&self.state).map_err(|source| RestoreError::Malformed { kind, source })
+    }
+}
+
+/// An error with all its causes, for an event or a message that has no place for a chain.
+pub struct Chained<'a>(pub &'a dyn Error);
+
+impl Display for Chained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// Why a queue was not started.
@@ -135,7 +180,7 @@ pub enum RestoreError {
     #[error("A saved state of {kind} can't be read")]
     Malformed {
         /// Which kind.
-        kind: String,
+        kind: &'static str,
         /// What is wrong.
         #[source]
         source: serde_json::Error,

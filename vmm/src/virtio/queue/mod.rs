@@ -6,6 +6,7 @@
 //! must stop the queue and say so by [`DriverLink::needs_reset`](super::device::DriverLink::needs_reset).
 
 mod chain;
+pub mod cursor;
 mod layout;
 
 pub use chain::{Buffer, Chain, ChainError, MAX_CHAIN};

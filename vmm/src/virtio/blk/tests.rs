@@ -1,0 +1,505 @@
+//! The block device as a guest's driver sees it, over the whole of PCI and transport.
+
+use super::*;
+use crate::block::SyncEngine;
+use crate::block::fault::{Faults, FaultyEngine};
+use crate::protocol::Event;
+use crate::testing::{Driver, Machine, Piece, readable, writable};
+use serde_json::json;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use virtio_bindings::virtio_blk as bits;
+use vm_memory::{Bytes, GuestAddress};
+
+const SIZE: u64 = 4 << 20;
+const ALL: u64 = u64::MAX;
+const IN: u32 = bits::VIRTIO_BLK_T_IN;
+const OUT: u32 = bits::VIRTIO_BLK_T_OUT;
+const FLUSH: u32 = bits::VIRTIO_BLK_T_FLUSH;
+
+fn volume() -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    let bytes: Vec<u8> = (0..SIZE / 8).flat_map(|word| word.to_le_bytes()).collect();
+    file.write_all(&bytes).unwrap();
+    file
+}
+
+fn machine(config: serde_json::Value) -> (Machine, File, u8) {
+    let machine = Machine::default();
+    let file = volume();
+    let files = vec![file.try_clone().unwrap()];
+    let slot = machine.add("blk", "vol-0123456789abcdef0", config, files).unwrap();
+    (machine, file, slot)
+}
+
+/// A machine whose volume fails on demand.
+fn faulty(queues: u16) -> (Machine, Arc<Faults>, File, u8) {
+    let machine = Machine::default();
+    let faults = Arc::new(Faults::default());
+    let file = volume();
+    let engine = |file: &Arc<File>| -> Box<dyn Engine> {
+        let inner = Box::new(SyncEngine::new(file.clone()));
+        Box::new(FaultyEngine::new(inner, faults.clone()).unwrap())
+    };
+    let config = Config {
+        read_only: false,
+        queues,
+    };
+    let clone = file.try_clone().unwrap();
+    let device = Device::new("vol-1", &config, clone, &machine.context, engine).unwrap();
+    let function = attach("vol-1", Box::new(device), Blk::SYSCALLS, &machine.context).unwrap();
+    let slot = machine.insert(function);
+    (machine, faults, file, slot)
+}
+
+/// The parts of a request in a queue's data area: header, data, status.
+struct Layout {
+    header: u64,
+    data: u64,
+    status: u64,
+}
+
+fn layout(driver: &Driver<'_>, queue: usize, number: u64) -> Layout {
+    let base = driver.queues[queue].data() + number * 0x2000;
+    Layout {
+        header: base,
+        data: base + 0x1000,
+        status: base + 0x10,
+    }
+}
+
+fn prepare(machine: &Machine, at: &Layout, kind: u32, sector: u64) {
+    let header = [u64::from(kind), sector];
+    machine.memory.write_obj(header, GuestAddress(at.header)).unwrap();
+    machine.memory.write_obj(0xeeu8, GuestAddress(at.status)).unwrap();
+}
+
+fn status(machine: &Machine, at: &Layout) -> u8 {
+    machine.memory.read_obj(GuestAddress(at.status)).unwrap()
+}
+
+/// One request, from header to interrupt; gives its status and used length.
+fn request(machine: &Machine, driver: &mut Driver<'_>, kind: u32, sector: u64, data: &[Piece]) -> (u8, u32) {
+    let at = layout(driver, 0, 0);
+    prepare(machine, &at, kind, sector);
+    let mut pieces = vec![readable(at.header, 16)];
+    pieces.extend_from_slice(data);
+    pieces.push(writable(at.status, 1));
+    let head = driver.add(0, &pieces);
+    driver.notify(0);
+    let used = driver.wait_used(0, 1);
+    assert_eq!(used[0].0, u32::from(head));
+    (status(machine, &at), used[0].1)
+}
+
+fn segment(machine: &Machine, at: u64, sector: u64, sectors: u32, flags: u32) -> Piece {
+    let raw = [sector, u64::from(sectors) | u64::from(flags) << 32];
+    machine.memory.write_obj(raw, GuestAddress(at)).unwrap();
+    readable(at, 16)
+}
+
+fn word(file: &File, sector: u64) -> u64 {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, sector * 512).unwrap();
+    u64::from_le_bytes(bytes)
+}
+
+#[test]
+fn a_sector_is_read_and_written() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, features) = Driver::probe(&machine, slot, ALL);
+    assert_ne!(features & 1 << bits::VIRTIO_BLK_F_FLUSH, 0);
+    let at = layout(&driver, 0, 0).data;
+    assert_eq!(request(&machine, &mut driver, IN, 8, &[writable(at, 512)]), (0, 513));
+    assert_eq!(machine.memory.read_obj::<u64>(GuestAddress(at)).unwrap(), 8 * 64);
+    machine.memory.write_slice(&[0x5a; 1024], GuestAddress(at)).unwrap();
+    assert_eq!(
+        request(
+            &machine,
+            &mut driver,
+            OUT,
+            3,
+            &[readable(at, 512), readable(at + 512, 512)]
+        ),
+        (0, 1)
+    );
+    assert_eq!(
+        (word(&file, 2), word(&file, 3), word(&file, 4), word(&file, 5)),
+        (2 * 64, 0x5a5a_5a5a_5a5a_5a5a, 0x5a5a_5a5a_5a5a_5a5a, 5 * 64)
+    );
+    assert_eq!(request(&machine, &mut driver, FLUSH, 0, &[]), (0, 1));
+    assert!(machine.events().is_empty());
+}
+
+#[test]
+fn a_request_may_be_cut_anywhere() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0);
+    prepare(&machine, &at, IN, 8);
+    driver.add(
+        0,
+        &[
+            readable(at.header, 3),
+            readable(at.header + 3, 13),
+            writable(at.data, 100),
+            writable(at.data + 100, 413),
+        ],
+    );
+    driver.notify(0);
+    assert_eq!(driver.wait_used(0, 1)[0].1, 513);
+    assert_eq!(machine.memory.read_obj::<u8>(GuestAddress(at.data + 512)).unwrap(), 0);
+    assert_eq!(
+        machine.memory.read_obj::<u64>(GuestAddress(at.data + 504)).unwrap(),
+        8 * 64 + 63
+    );
+}
+
+#[test]
+fn the_volume_is_known_by_its_name() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    let answer = request(&machine, &mut driver, bits::VIRTIO_BLK_T_GET_ID, 0, &[writable(at, 20)]);
+    assert_eq!(answer, (0, 21));
+    let name: [u8; 20] = machine.memory.read_obj(GuestAddress(at)).unwrap();
+    assert_eq!(&name, b"vol0123456789abcdef0");
+}
+
+#[test]
+fn the_configuration_says_what_the_volume_is() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 4}));
+    let (driver, features) = Driver::probe(&machine, slot, ALL);
+    let config = driver.structure(4);
+    assert_eq!(u64::from_le_bytes(machine.read(config)), SIZE / 512);
+    assert_eq!(u32::from_le_bytes(machine.read(config + 12)), 254);
+    assert_eq!(u16::from_le_bytes(machine.read(config + 34)), 4);
+    assert_eq!(machine.read::<1>(config + 0xff), [0]);
+    for bit in [
+        bits::VIRTIO_BLK_F_MQ,
+        bits::VIRTIO_BLK_F_DISCARD,
+        bits::VIRTIO_BLK_F_CONFIG_WCE,
+    ] {
+        assert_ne!(features & 1 << bit, 0, "feature {bit}");
+    }
+    assert_eq!(features & 1 << bits::VIRTIO_BLK_F_RO, 0);
+}
+
+#[test]
+fn impossible_requests_fail_and_leave_the_queue_whole() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    let end = SIZE / 512;
+    for (kind, sector, data, wanted) in [
+        (IN, end, vec![writable(at, 512)], 1),
+        (IN, u64::MAX, vec![writable(at, 512)], 1),
+        (IN, 0, vec![writable(at, 511)], 1),
+        (IN, 0, vec![], 1),
+        (OUT, end - 1, vec![readable(at, 1024)], 1),
+        (OUT, 0, vec![readable(at, 100)], 1),
+        (77, 0, vec![], 2),
+    ] {
+        assert_eq!(
+            request(&machine, &mut driver, kind, sector, &data).0,
+            wanted,
+            "{kind} {sector} {data:?}"
+        );
+    }
+    for (kind, sector, sectors, flags, wanted) in [
+        (bits::VIRTIO_BLK_T_DISCARD, end, 1, 0, 1),
+        (bits::VIRTIO_BLK_T_DISCARD, u64::MAX, 2, 0, 1),
+        (bits::VIRTIO_BLK_T_DISCARD, 0, 0, 0, 1),
+        (bits::VIRTIO_BLK_T_DISCARD, 0, u32::MAX, 0, 1),
+        (bits::VIRTIO_BLK_T_DISCARD, 0, 1, 1, 2),
+        (bits::VIRTIO_BLK_T_WRITE_ZEROES, 0, config::MAX_ZEROES + 1, 0, 1),
+        (bits::VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 2, 2),
+    ] {
+        let range = segment(&machine, at, sector, sectors, flags);
+        assert_eq!(
+            request(&machine, &mut driver, kind, 0, &[range]).0,
+            wanted,
+            "{kind} {sector}+{sectors}"
+        );
+    }
+    assert_eq!(file.metadata().unwrap().len(), SIZE);
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]).0, 0);
+    assert!(machine.events().is_empty());
+}
+
+#[test]
+fn discarded_space_is_given_back_and_zeroes_are_zero() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    let before = file.metadata().unwrap().blocks();
+    for (kind, sector, flags) in [
+        (bits::VIRTIO_BLK_T_DISCARD, 0, 0),
+        (bits::VIRTIO_BLK_T_WRITE_ZEROES, 2048, 1),
+        (bits::VIRTIO_BLK_T_WRITE_ZEROES, 4096, 0),
+    ] {
+        let range = segment(&machine, at, sector, 2048, flags);
+        assert_eq!(request(&machine, &mut driver, kind, 0, &[range]), (0, 1));
+        assert_eq!(
+            (
+                word(&file, sector),
+                word(&file, sector + 2047),
+                word(&file, sector + 2048)
+            ),
+            (0, 0, (sector + 2048) * 64)
+        );
+    }
+    let after = file.metadata().unwrap().blocks();
+    assert!(after <= before - 4000, "{before} blocks became {after}");
+    assert_eq!(file.metadata().unwrap().len(), SIZE);
+}
+
+#[test]
+fn a_read_only_volume_is_never_written() {
+    let (machine, file, slot) = machine(json!({"read_only": true, "queues": 1}));
+    let (mut driver, features) = Driver::probe(&machine, slot, ALL);
+    assert_ne!(features & 1 << bits::VIRTIO_BLK_F_RO, 0);
+    assert_eq!(features & 1 << bits::VIRTIO_BLK_F_DISCARD, 0);
+    let at = layout(&driver, 0, 0).data;
+    assert_eq!(request(&machine, &mut driver, OUT, 1, &[readable(at, 512)]).0, 1);
+    let range = segment(&machine, at, 0, 8, 0);
+    assert_eq!(
+        request(&machine, &mut driver, bits::VIRTIO_BLK_T_DISCARD, 0, &[range]).0,
+        2
+    );
+    assert_eq!(request(&machine, &mut driver, IN, 1, &[writable(at, 512)]).0, 0);
+    assert_eq!(word(&file, 1), 64);
+}
+
+#[test]
+fn errors_of_the_host_reach_the_driver_and_interruptions_do_not() {
+    let (machine, faults, _, slot) = faulty(1);
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    for error in [libc::EIO, libc::ENOSPC] {
+        faults.fail([Some(error)]);
+        assert_eq!(request(&machine, &mut driver, OUT, 0, &[readable(at, 512)]).0, 1);
+        faults.fail([Some(error)]);
+        assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]), (1, 1));
+        faults.fail([Some(error)]);
+        assert_eq!(request(&machine, &mut driver, FLUSH, 0, &[]).0, 1);
+    }
+    faults.fail([Some(libc::EINTR), Some(libc::EAGAIN)]);
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]).0, 0);
+    faults.fail(std::iter::repeat_n(Some(libc::EAGAIN), 17));
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]).0, 1);
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]).0, 0);
+}
+
+#[test]
+fn file_systems_that_know_neither_holes_nor_zeroes_get_them_written() {
+    let (machine, faults, file, slot) = faulty(1);
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    let unsupported = Some(libc::EOPNOTSUPP);
+    faults.fail([unsupported]);
+    let range = segment(&machine, at, 0, 8, 0);
+    assert_eq!(
+        request(&machine, &mut driver, bits::VIRTIO_BLK_T_DISCARD, 0, &[range]).0,
+        0
+    );
+    assert_eq!((word(&file, 1), faults.log()), (64, "p".to_owned()));
+    faults.fail([unsupported, unsupported]);
+    let range = segment(&machine, at, 0, 8, 1);
+    assert_eq!(
+        request(&machine, &mut driver, bits::VIRTIO_BLK_T_WRITE_ZEROES, 0, &[range]).0,
+        0
+    );
+    assert_eq!(
+        (word(&file, 7), word(&file, 8), faults.log()),
+        (0, 8 * 64, "ppzw".to_owned())
+    );
+}
+
+#[test]
+fn a_volume_that_was_cut_short_reads_as_an_error() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    file.set_len(512).unwrap();
+    let at = layout(&driver, 0, 0).data;
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 1024)]).0, 1);
+    assert_eq!(request(&machine, &mut driver, IN, 0, &[writable(at, 512)]).0, 0);
+}
+
+#[test]
+fn writes_are_durable_at_once_when_the_driver_turned_the_cache_off_or_can_not_flush() {
+    let (machine, faults, _, slot) = faulty(1);
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    request(&machine, &mut driver, OUT, 0, &[readable(at, 512)]);
+    machine.write(driver.structure(4) + 32, &[0]);
+    assert_eq!(machine.read::<1>(driver.structure(4) + 32), [0]);
+    request(&machine, &mut driver, OUT, 0, &[readable(at, 512)]);
+    let range = segment(&machine, at, 0, 8, 0);
+    request(&machine, &mut driver, bits::VIRTIO_BLK_T_DISCARD, 0, &[range]);
+    assert_eq!(faults.log(), "wWps");
+    driver.reset();
+    assert_eq!(machine.read::<1>(driver.structure(4) + 32), [1]);
+    drop(driver);
+    let (mut driver, _) = Driver::probe(&machine, slot, !(1 << bits::VIRTIO_BLK_F_FLUSH));
+    request(&machine, &mut driver, OUT, 0, &[readable(at, 512)]);
+    assert_eq!(faults.log(), "wWps".to_owned() + "s" + "W");
+}
+
+#[test]
+fn a_flush_begins_after_the_writes_that_were_complete() {
+    let (machine, faults, _, slot) = faulty(1);
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    for number in 0..4 {
+        let at = layout(&driver, 0, number);
+        prepare(&machine, &at, OUT, number);
+        driver.add(
+            0,
+            &[readable(at.header, 16), readable(at.data, 512), writable(at.status, 1)],
+        );
+    }
+    driver.notify(0);
+    driver.wait_used(0, 4);
+    assert_eq!(request(&machine, &mut driver, FLUSH, 0, &[]), (0, 1));
+    assert_eq!(faults.log(), "wwwws");
+}
+
+#[test]
+fn a_reset_waits_for_what_is_under_way_and_makes_it_durable() {
+    let (machine, faults, file, slot) = faulty(1);
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0);
+    machine.memory.write_slice(&[7; 512], GuestAddress(at.data)).unwrap();
+    faults.hold(true);
+    prepare(&machine, &at, OUT, 0);
+    driver.add(
+        0,
+        &[readable(at.header, 16), readable(at.data, 512), writable(at.status, 1)],
+    );
+    driver.notify(0);
+    assert!(driver.wait(|_| faults.log() == "w"));
+    driver.write(20, &[0]);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_ne!(driver.status(), 0, "the reset was done before the write was");
+    faults.hold(false);
+    driver.reset();
+    assert_eq!((faults.log(), word(&file, 0)), ("ws".to_owned(), 0x0707_0707_0707_0707));
+}
+
+#[test]
+fn a_driver_can_be_unloaded_and_loaded_again_and_again() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 2}));
+    for round in 0..20 {
+        let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+        let at = layout(&driver, 0, 0).data;
+        assert_eq!(request(&machine, &mut driver, IN, round, &[writable(at, 512)]).0, 0);
+        assert_eq!(machine.memory.read_obj::<u64>(GuestAddress(at)).unwrap(), round * 64);
+        driver.reset();
+        machine.write(driver.capability(0x11) + 2, &[0, 0]);
+        machine.write(driver.config_register(4), &[0, 0]);
+        assert_eq!((machine.routes.irqfds(), machine.routes.routed()), (0, 0));
+        assert!(machine.routes.doorbells().is_empty());
+    }
+    assert_eq!(machine.routes.gsis(), 3);
+}
+
+#[test]
+fn every_queue_works_by_itself_and_with_its_own_interrupt() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 4}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    for queue in 0..4 {
+        let at = layout(&driver, queue, 0);
+        prepare(&machine, &at, IN, 1);
+        driver.add(
+            queue,
+            &[readable(at.header, 16), writable(at.data, 512), writable(at.status, 1)],
+        );
+        driver.notify(queue);
+        let vector = u32::try_from(queue).unwrap() + 1;
+        assert_eq!(machine.routes.wait_messages(crate::testing::PATIENCE), [vector]);
+        assert_eq!((driver.wait_used(queue, 1).len(), status(&machine, &at)), (1, 0));
+    }
+}
+
+#[test]
+fn deep_queues_work_with_and_without_indirect_descriptors_and_event_indices() {
+    for mask in [ALL, !(1 << 28), !(1 << 29), !(1 << 28 | 1 << 29)] {
+        let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+        let (mut driver, features) = Driver::probe(&machine, slot, mask);
+        for round in 0..20 {
+            for number in 0..16 {
+                let at = layout(&driver, 0, number);
+                prepare(&machine, &at, IN, round * 16 + number);
+                let pieces = [readable(at.header, 16), writable(at.data, 1024), writable(at.status, 1)];
+                match features & 1 << 28 {
+                    0 => driver.add(0, &pieces),
+                    _ => driver.add_indirect(0, &pieces, at.header + 0x100),
+                };
+                driver.notify(0);
+            }
+            assert_eq!(driver.wait_used(0, 16).len(), 16);
+            for number in 0..16 {
+                let at = layout(&driver, 0, number);
+                let word: u64 = machine.memory.read_obj(GuestAddress(at.data)).unwrap();
+                assert_eq!((status(&machine, &at), word), (0, (round * 16 + number) * 64));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_without_header_or_status_breaks_the_device_until_its_reset() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+    for short in [true, false] {
+        let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+        let at = layout(&driver, 0, 0);
+        match short {
+            true => driver.add(0, &[readable(at.header, 8), writable(at.status, 1)]),
+            false => driver.add(0, &[readable(at.header, 16)]),
+        };
+        driver.notify(0);
+        assert!(driver.wait(|driver| driver.status() & 64 != 0));
+        assert_eq!(machine.routes.wait_messages(crate::testing::PATIENCE), [0]);
+        let found = request_works(&machine, slot);
+        assert!(found);
+    }
+    let events = machine.events();
+    assert_eq!(events.len(), 2);
+    assert!(
+        matches!(&events[0], Event::DeviceNeedsReset { device, reason }
+        if device == "vol-0123456789abcdef0" && reason.contains("no header")),
+        "{events:?}"
+    );
+}
+
+fn request_works(machine: &Machine, slot: u8) -> bool {
+    let (mut driver, _) = Driver::probe(machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    request(machine, &mut driver, IN, 0, &[writable(at, 512)]).0 == 0
+}
+
+#[test]
+fn what_is_no_volume_is_refused() {
+    let machine = Machine::default();
+    let build = |config: serde_json::Value, file: File| {
+        let built = machine.add("blk", "vol-1", config, vec![file]);
+        crate::virtio::device::Chained(&built.unwrap_err()).to_string()
+    };
+    let good = json!({"read_only": false, "queues": 1});
+    let cut = tempfile::tempfile().unwrap();
+    assert!(build(good.clone(), cut.try_clone().unwrap()).contains("0 bytes"));
+    cut.set_len(1000).unwrap();
+    assert!(build(good.clone(), cut).contains("1000 bytes"));
+    assert!(build(json!({"read_only": false, "queues": 33}), volume()).contains("33 queues"));
+    assert!(build(json!({"read_only": false, "queues": 1, "x": 1}), volume()).contains("unknown field"));
+    let named = tempfile::NamedTempFile::new().unwrap();
+    named.as_file().set_len(SIZE).unwrap();
+    lock_elsewhere(&named, |file| assert!(build(good, file).contains("in use")));
+}
+
+fn lock_elsewhere(named: &tempfile::NamedTempFile, test: impl FnOnce(File)) {
+    let open = || File::options().read(true).write(true).open(named.path()).unwrap();
+    let other = open();
+    block::lock(&other, false).unwrap();
+    test(open());
+}

@@ -74,14 +74,14 @@ fn available(meminfo: &str) -> Option<Size> {
 
 pub fn recipe_tools() -> Finding {
     let check = "image recipes";
-    let missing: Vec<&str> = ["mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "sfdisk"]
+    let missing: Vec<&str> = ["mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "sgdisk"]
         .into_iter()
         .filter(|tool| !is_installed(tool))
         .collect();
     if missing.is_empty() {
         return Finding::pass(check, "all tools for kiln images make are there");
     }
-    let remedy = "apt-get install mmdebstrap e2fsprogs dosfstools mtools fdisk, for kiln images make";
+    let remedy = "apt-get install mmdebstrap e2fsprogs dosfstools mtools gdisk, for kiln images make";
     Finding::warn(check, format!("{} not found", missing.join(", ")), remedy)
 }
 

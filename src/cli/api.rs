@@ -67,6 +67,9 @@ pub struct Image {
     /// Its name.
     #[serde(default)]
     pub name: String,
+    /// `machine`, or `kernel` or `ramdisk` for what some images carry.
+    #[serde(default)]
+    pub image_type: String,
     /// `available` and so on.
     #[serde(default)]
     pub state: String,
@@ -138,6 +141,11 @@ impl Instance {
 }
 
 impl Image {
+    /// Whether instances can be made of it; it is no kernel or RAM disk image.
+    pub fn is_machine(&self) -> bool {
+        matches!(self.image_type.as_str(), "machine" | "")
+    }
+
     /// The root volume's size in GiB.
     pub fn size(&self) -> Option<u64> {
         let is_root = |device: &&BlockDevice| Some(&device.device_name) == self.root_device_name.as_ref();

@@ -44,6 +44,7 @@ pub async fn instance(client: &Client, name: &str) -> Result<Instance, CommandEr
 /// The one image that was named.
 pub async fn image(client: &Client, name: &str) -> Result<Image, CommandError> {
     let mut all = api::images(client).await?;
+    all.retain(Image::is_machine);
     let candidates: Vec<Candidate> = all
         .iter()
         .map(|one| Candidate {

@@ -25,6 +25,9 @@ Examples:
     args_conflicts_with_subcommands = true
 )]
 pub struct Arguments {
+    /// The kernels and RAM disks that images carry, too.
+    #[arg(short, long)]
+    all: bool,
     /// Identifiers only.
     #[arg(short, long)]
     quiet: bool,
@@ -69,7 +72,7 @@ struct RmArguments {
 
 pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     match arguments.verb {
-        None => list(context, arguments.quiet).await,
+        None => list(context, arguments.all, arguments.quiet).await,
         Some(Verb::Make(MakeArguments { recipe: None, .. })) => recipes(context),
         Some(Verb::Make(MakeArguments {
             recipe: Some(recipe),
@@ -79,12 +82,13 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
     }
 }
 
-async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
+async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandError> {
     if context.out.json {
         let answer = api::pages(&context.client, "DescribeImages", &json!({}), "Images").await?;
         return context.out.answer(&answer);
     }
     let mut images = api::images(&context.client).await?;
+    images.retain(|one| all || one.is_machine());
     images.sort_by(|a, b| (&a.name, &a.image_id).cmp(&(&b.name, &b.image_id)));
     if quiet {
         return images.iter().try_for_each(|one| context.out.line(&one.image_id));

@@ -50,6 +50,8 @@ pub trait DeviceKind {
     const FILES: usize;
     /// The system calls that its own threads make, as in [`Threads::spawn`].
     const SYSCALLS: &'static [libc::c_long];
+    /// The system calls that building one makes on the machine's thread, beside those for threads, events and epoll.
+    const BUILD_SYSCALLS: &'static [libc::c_long];
     /// The version of the state it saves.
     const STATE_VERSION: u32;
     /// What [`DeviceSpec::config`] holds; its `Deserialize` refuses unknown members.
@@ -120,6 +122,8 @@ pub struct Row {
     pub files: usize,
     /// The system calls of its threads.
     pub syscalls: &'static [libc::c_long],
+    /// The system calls that building one makes.
+    pub build_syscalls: &'static [libc::c_long],
     /// The version of the state it saves.
     pub state_version: u32,
     check: fn(&DeviceSpec) -> Result<(), BuildDeviceError>,
@@ -133,6 +137,7 @@ impl Row {
             name: K::NAME,
             files: K::FILES,
             syscalls: K::SYSCALLS,
+            build_syscalls: K::BUILD_SYSCALLS,
             state_version: K::STATE_VERSION,
             check: |spec| parse::<K>(spec).map(drop),
             build: |spec, files, context| {

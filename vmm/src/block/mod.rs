@@ -30,6 +30,9 @@ pub const SYSCALLS: [libc::c_long; 5] = [
     libc::SYS_fallocate,
 ];
 
+/// The system calls that [`open`] makes.
+pub const OPEN_SYSCALLS: [libc::c_long; 2] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_register];
+
 /// What is to be done to the file.
 #[derive(Debug)]
 pub enum Kind {

@@ -30,7 +30,10 @@ pub struct Filters {
 impl Filters {
     /// Compiles them.
     pub fn compile() -> Result<Arc<Self>, FilterError> {
-        let devices: Vec<&[Syscall]> = registry::KINDS.iter().map(|row| row.syscalls).collect();
+        let lists = registry::KINDS
+            .iter()
+            .flat_map(|row| [row.syscalls, row.build_syscalls]);
+        let devices: Vec<&[Syscall]> = lists.collect();
         Ok(Arc::new(Self {
             control: Filter::control()?,
             machine: Filter::machine(&devices)?,

@@ -57,7 +57,7 @@ enum Command {
 /// The handle of a queue's thread. Dropping it stops the queue and ends the thread.
 pub struct QueueThread {
     commands: Option<mpsc::Sender<Command>>,
-    wake: EventFd,
+    wake: Arc<EventFd>,
     running: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -74,7 +74,7 @@ impl QueueThread {
         context: &Context,
     ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
-        let wake = EventFd::new(EFD_NONBLOCK)?;
+        let wake = Arc::new(EventFd::new(EFD_NONBLOCK)?);
         let epoll = Epoll::new()?;
         watch(&epoll, ControlOperation::Add, wake.as_raw_fd())?;
         if let Some(event) = server.event() {
@@ -83,7 +83,7 @@ impl QueueThread {
         let worker = Worker {
             commands: receiver,
             epoll,
-            _wake: wake.try_clone()?,
+            _wake: Arc::clone(&wake),
             server,
             doorbell: None,
         };
@@ -159,7 +159,7 @@ struct Worker {
     commands: mpsc::Receiver<Command>,
     epoll: Epoll,
     /// Kept open as long as it is watched.
-    _wake: EventFd,
+    _wake: Arc<EventFd>,
     server: Box<dyn QueueServer>,
     /// That of the queue which runs.
     doorbell: Option<Arc<EventFd>>,

@@ -74,6 +74,7 @@ impl DeviceKind for Blk {
     const NAME: &'static str = "blk";
     const FILES: usize = 1;
     const SYSCALLS: &'static [libc::c_long] = &SYSCALLS;
+    const BUILD_SYSCALLS: &'static [libc::c_long] = &block::OPEN_SYSCALLS;
     const STATE_VERSION: u32 = 1;
     type Config = Config;
     type BuildError = BuildBlkError;
@@ -129,7 +130,7 @@ impl Device {
         let mut threads = Vec::with_capacity(usize::from(queues));
         for index in 0..queues {
             let server = BlkServer::new(Arc::clone(&volume), engine(&file), QUEUE_SIZE);
-            let name = format!("{id}-{index}");
+            let name = format!("q{index}-{id}");
             let thread = QueueThread::spawn(&name, Box::new(server), Blk::SYSCALLS, context);
             threads.push(thread.map_err(BuildBlkError::Thread)?);
         }

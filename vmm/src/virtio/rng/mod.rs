@@ -45,13 +45,14 @@ impl DeviceKind for Rng {
     const NAME: &'static str = "rng";
     const FILES: usize = 0;
     const SYSCALLS: &'static [libc::c_long] = &SYSCALLS;
+    const BUILD_SYSCALLS: &'static [libc::c_long] = &[];
     const STATE_VERSION: u32 = 1;
     type Config = Config;
     type BuildError = BuildRngError;
 
     fn build(id: &str, _: Config, _: Vec<File>, context: &Context) -> Result<Arc<dyn Function>, BuildRngError> {
         let server = Box::new(Server { running: None });
-        let thread = QueueThread::spawn(&format!("{id}-0"), server, Self::SYSCALLS, context);
+        let thread = QueueThread::spawn(&format!("q0-{id}"), server, Self::SYSCALLS, context);
         let thread = thread.map_err(BuildRngError::Thread)?;
         let device = Box::new(Device { thread });
         attach(id, device, Self::SYSCALLS, context).map_err(BuildRngError::Attach)
@@ -197,4 +198,51 @@ fn fill(memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
     let random = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
     let random = bytes.get(..random).unwrap_or_default();
     cursor::write(memory, chain.writable(), random).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Driver, Machine, readable, writable};
+    use vm_memory::{Bytes, GuestAddress};
+
+    #[test]
+    fn buffers_are_filled_with_bytes_that_differ() {
+        let machine = Machine::default();
+        let slot = machine.add("rng", "rng0", serde_json::json!({}), vec![]).unwrap();
+        let (mut driver, _) = Driver::probe(&machine, slot, u64::MAX);
+        let at = driver.queues[0].data();
+        driver.add(0, &[writable(at, 32), writable(at + 64, 32)]);
+        driver.notify(0);
+        assert_eq!(driver.wait_used(0, 1)[0].1, 64);
+        let read = |at| machine.memory.read_obj::<[u8; 32]>(GuestAddress(at)).unwrap();
+        assert_ne!(read(at), [0; 32]);
+        assert_ne!(read(at), read(at + 64));
+    }
+
+    #[test]
+    fn a_greedy_request_is_filled_in_part_and_one_without_room_not_at_all() {
+        let machine = Machine::default();
+        let slot = machine.add("rng", "rng0", serde_json::json!({}), vec![]).unwrap();
+        let (mut driver, _) = Driver::probe(&machine, slot, u64::MAX);
+        let at = driver.queues[0].data();
+        driver.add(0, &[writable(at, 0x2_0000)]);
+        driver.add(0, &[readable(at, 16)]);
+        driver.notify(0);
+        let lengths: Vec<u32> = driver.wait_used(0, 2).iter().map(|used| used.1).collect();
+        assert_eq!(lengths, [4096, 0]);
+    }
+
+    #[test]
+    fn it_takes_no_configuration_and_no_files() {
+        let machine = Machine::default();
+        let refused = machine.add("rng", "rng0", serde_json::json!({"seed": 1}), vec![]);
+        assert!(matches!(refused, Err(crate::registry::BuildDeviceError::Config { .. })));
+        let refused = machine.add(
+            "rng",
+            "rng0",
+            serde_json::json!({}),
+            vec![tempfile::tempfile().unwrap()],
+        );
+        assert!(matches!(refused, Err(crate::registry::BuildDeviceError::Files { .. })));
+    }
 }

@@ -5,27 +5,29 @@
 //! the top down: the CPUs stop, then the devices' queues (which drains and flushes what is in flight), then all is
 //! released. [`supervisor`] does both, and does them again for a reset.
 
+mod devices;
 pub mod plan;
 pub mod report;
 pub mod supervisor;
 
 use crate::boot::{self, FindKernelError};
-use crate::bus::{BusDevice, BusError};
-use crate::console::{Console, Input};
-use crate::kvm::irq::Routes;
-use crate::kvm::memory::{self, Memory, MemoryError};
+use crate::bus::BusError;
+use crate::console::Console;
+use crate::kvm::memory::{self, Memory, MemoryError, SharedMemory};
 use crate::kvm::vcpu::{Buses, Vcpu};
 use crate::kvm::vm::{Host, Vm, VmError};
-use crate::legacy::i8042::I8042;
 use crate::legacy::power::PowerManagement;
-use crate::legacy::serial::{Output, SerialPort};
-use crate::legacy::{Line, OnPower, SetLine};
+use crate::legacy::{Line, OnPower};
+use crate::pci::InsertError;
 use crate::protocol::Event;
+use crate::registry::BuildDeviceError;
 use crate::sandbox::Filters;
 use crate::vcpus::{OnDeath, Vcpus};
 use crate::x86_64::cpu::{self, CpuError};
 use crate::x86_64::kernel::Entry;
 use crate::x86_64::{acpi, cpuid, layout, smbios};
+use devices::{PciBus, attach_legacy};
+use kvm_bindings::CpuId;
 use plan::Plan;
 use std::io;
 use std::sync::Arc;
@@ -46,6 +48,15 @@ pub enum BuildError {
     /// Two devices answer at one address: the layout is wrong.
     #[error("A device can't be reached by the guest")]
     Bus(#[from] BusError),
+    /// A device could not be made.
+    #[error("A device can't be made")]
+    Device(#[from] BuildDeviceError),
+    /// A device has no place on the PCI bus.
+    #[error("A device can't be plugged in")]
+    Insert(#[from] InsertError),
+    /// A device's file could not be duplicated for this life of the machine.
+    #[error("A device's files can't be duplicated")]
+    Duplicate(#[source] io::Error),
     /// Nothing can be booted.
     #[error("The machine has nothing to boot")]
     Boot(#[from] FindKernelError),
@@ -80,11 +91,13 @@ pub struct Workshop {
     pub filters: Arc<Filters>,
 }
 
-/// One life of a machine. Fields are dropped in order.
+/// One life of a machine. Fields are dropped in order, and that is how a machine ends: the CPUs stop, the devices'
+/// queues stop, drain and are flushed, and the rest is released.
 pub struct Machine {
     vcpus: Vcpus,
-    console: Arc<Console>,
+    _pci: PciBus,
     power: Arc<PowerManagement<Line>>,
+    console: Arc<Console>,
     _vm: Vm,
 }
 
@@ -98,17 +111,22 @@ impl Machine {
         let memory = memory::allocate(plan.memory)?;
         let mut vm = workshop.host.create_vm()?;
         vm.set_memory(memory.clone())?;
-        let vcpus = make_vcpus(workshop, &vm)?;
-        let buses = Buses::default();
-        let power = attach_legacy(&buses, &vm.routes(), workshop, callbacks)?;
+        let features = workshop.host.supported_cpuid()?;
+        let vcpus = make_vcpus(plan, &vm, &features)?;
+        let (buses, routes) = (Buses::default(), vm.routes());
+        let power = attach_legacy(&buses, &routes, workshop, callbacks)?;
+        let high = layout::pci_mmio64(plan.memory, cpuid::physical_bits(&features));
+        let shared = SharedMemory::new(memory.clone());
+        let pci = PciBus::build(&buses, &routes, &shared, high, (workshop, callbacks))?;
         let entry = boot::load(plan, &memory)?;
-        write_tables(workshop, &memory)?;
+        write_tables(plan, &memory, high)?;
         enter(&vcpus, &memory, entry)?;
         let vcpus = Vcpus::spawn(vcpus, &buses, &callbacks.on_death, &workshop.filters).map_err(BuildError::Thread)?;
         Ok(Self {
             vcpus,
-            console: Arc::clone(&workshop.console),
+            _pci: pci,
             power,
+            console: Arc::clone(&workshop.console),
             _vm: vm,
         })
     }
@@ -123,32 +141,25 @@ impl Machine {
         self.power.press_power_button();
     }
 
-    /// Ends the machine: when this returns, all that the guest was told is durable is so, and nothing of it is left.
+    /// Ends the machine: when this returns, all that the guest was told is durable is so, its last words are in the
+    /// console log, and nothing of it is left.
     pub fn end(self) {
-        let Self {
-            vcpus,
-            console,
-            power,
-            _vm,
-        } = self;
-        drop(vcpus);
+        let console = Arc::clone(&self.console);
+        drop(self);
         console.connect(None);
         console.flush();
-        drop(power);
     }
 }
 
-fn make_vcpus(workshop: &Workshop, vm: &Vm) -> Result<Vec<Vcpu>, BuildError> {
-    let supported = workshop.host.supported_cpuid()?;
-    let (count, amd) = (workshop.plan.vcpus, cpuid::is_amd(&supported));
-    let mut vcpus = Vec::new();
-    for id in 0..count {
+fn make_vcpus(plan: &Plan, vm: &Vm, features: &CpuId) -> Result<Vec<Vcpu>, BuildError> {
+    let (count, amd) = (plan.vcpus, cpuid::is_amd(features));
+    let make = |id| {
         let vcpu = vm.create_vcpu(id)?;
-        vcpu.set_cpuid(&cpuid::for_cpu(&supported, cpuid::Place { id, count, amd }))?;
+        vcpu.set_cpuid(&cpuid::for_cpu(features, cpuid::Place { id, count, amd }))?;
         cpu::set_up(&vcpu)?;
-        vcpus.push(vcpu);
-    }
-    Ok(vcpus)
+        Ok(vcpu)
+    };
+    (0..count).map(make).collect()
 }
 
 fn enter(vcpus: &[Vcpu], memory: &Memory, entry: Entry) -> Result<(), BuildError> {
@@ -158,12 +169,10 @@ fn enter(vcpus: &[Vcpu], memory: &Memory, entry: Entry) -> Result<(), BuildError
         .map_err(BuildError::Cpu)
 }
 
-fn write_tables(workshop: &Workshop, memory: &Memory) -> Result<(), BuildError> {
-    let plan = &workshop.plan;
-    let bits = cpuid::physical_bits(&workshop.host.supported_cpuid()?);
+fn write_tables(plan: &Plan, memory: &Memory, pci_mmio64: Option<layout::Range>) -> Result<(), BuildError> {
     let hardware = acpi::Hardware {
         vcpus: plan.vcpus,
-        pci_mmio64: layout::pci_mmio64(plan.memory, bits),
+        pci_mmio64,
     };
     acpi::write(memory, &hardware).map_err(BuildError::Tables)?;
     let identity = smbios::Identity {
@@ -172,40 +181,4 @@ fn write_tables(workshop: &Workshop, memory: &Memory) -> Result<(), BuildError> 
         instance_id: &plan.instance_id,
     };
     smbios::write(memory, &identity).map_err(BuildError::Tables)
-}
-
-fn attach_legacy(
-    buses: &Buses,
-    routes: &Arc<Routes>,
-    workshop: &Workshop,
-    callbacks: &Callbacks,
-) -> Result<Arc<PowerManagement<Line>>, BuildError> {
-    let line = |number| Line::new(Arc::clone(routes), number);
-    let output: Arc<dyn Output> = Arc::<Console>::clone(&workshop.console);
-    let serial = Arc::new(SerialPort::new(line(layout::COM1_IRQ), output));
-    workshop.console.connect(Some(Arc::<SerialPort<Line>>::clone(&serial)));
-    let power = Arc::new(PowerManagement::new(
-        line(layout::SCI_IRQ),
-        Arc::clone(&callbacks.on_power),
-    ));
-    let keyboard = Arc::new(I8042::new(Arc::clone(&callbacks.on_power)));
-    let ports: [(u16, u64, Arc<dyn BusDevice>); 3] = [
-        (layout::COM1, SerialPort::<Line>::PORTS, serial),
-        (
-            layout::ACPI_PM,
-            layout::ACPI_PM_PORTS.into(),
-            Arc::<PowerManagement<Line>>::clone(&power),
-        ),
-        (layout::I8042, I8042::PORTS, keyboard),
-    ];
-    for (first, count, device) in ports {
-        buses.ports.insert(first.into(), count, device)?;
-    }
-    Ok(power)
-}
-
-impl<L: SetLine> Input for SerialPort<L> {
-    fn input(&self, bytes: &[u8]) -> usize {
-        SerialPort::input(self, bytes)
-    }
 }

@@ -234,6 +234,7 @@ impl Life<'_> {
     fn not_built(&self, error: &BuildError) -> Report {
         let kind = match error {
             BuildError::Boot(FindKernelError::Volume(_) | FindKernelError::Kernel { .. }) => FailureKind::NotBootable,
+            BuildError::Device(_) | BuildError::Insert(_) => FailureKind::Device,
             _ => FailureKind::Host,
         };
         let message = chain(error);

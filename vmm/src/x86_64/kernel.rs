@@ -39,8 +39,8 @@ pub enum KernelError {
     #[error("The kernel is neither a bzImage nor an ELF file: it begins with {0:02x?}")]
     Unknown([u8; 4]),
     /// The image contradicts itself, or does not fit into guest memory.
-    #[error("The kernel can't be loaded")]
-    Load(#[source] linux_loader::loader::Error),
+    #[error("The kernel can't be loaded: {0}")]
+    Load(linux_loader::loader::Error),
     /// An ELF file that offers no PVH entry.
     #[error("The kernel is an ELF file without a PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY); build it with CONFIG_PVH")]
     NoPvhEntry,
@@ -245,7 +245,7 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// How many of `length` bytes are left, at most a stretch that is small enough to be copied through a buffer.
+    /// How many of `length` bytes are left.
     fn next(&self, length: usize) -> usize {
         let left = self.size.saturating_sub(self.position);
         length.min(usize::try_from(left).unwrap_or(usize::MAX))
@@ -274,19 +274,25 @@ impl Seek for Cursor<'_> {
 }
 
 impl ReadVolatile for Cursor<'_> {
+    /// Fills all of `target` that there are bytes for: guest memory takes a short read for the end.
     fn read_volatile<B: BitmapSlice>(
         &mut self,
         target: &mut VolatileSlice<'_, B>,
     ) -> Result<usize, VolatileMemoryError> {
         let mut buffer = [0; 16 << 10];
-        let count = self.next(target.len().min(buffer.len()));
-        let chunk = &mut buffer[..count];
-        self.bytes
-            .read_exact_at(chunk, self.position)
-            .map_err(VolatileMemoryError::IOError)?;
-        target.copy_from(chunk);
-        self.position += count as u64;
-        Ok(count)
+        let total = self.next(target.len());
+        let mut done = 0;
+        while done < total {
+            let count = buffer.len().min(total - done);
+            let chunk = &mut buffer[..count];
+            self.bytes
+                .read_exact_at(chunk, self.position)
+                .map_err(VolatileMemoryError::IOError)?;
+            target.subslice(done, count)?.copy_from(chunk);
+            self.position += count as u64;
+            done += count;
+        }
+        Ok(total)
     }
 }
 
@@ -336,6 +342,22 @@ mod tests {
     #[test]
     fn an_elf_file_is_entered_where_its_pvh_note_says() {
         assert_eq!(load_bytes(&elf(), Some(vec![1; 5000])).unwrap(), Entry::Pvh(0x10_0000));
+    }
+
+    #[test]
+    fn a_long_ramdisk_lies_whole_at_the_end_of_memory() {
+        let memory = memory::allocate(SIZE).unwrap();
+        let ramdisk: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+        let payload = Payload {
+            kernel: &elf(),
+            ramdisk: Some(&ramdisk),
+            command_line: "",
+        };
+        load(&memory, SIZE, &payload).unwrap();
+        let start = (SIZE - 400_000) / 4096 * 4096;
+        let mut seen = vec![0; 400_000];
+        memory.read_slice(&mut seen, GuestAddress(start)).unwrap();
+        assert!(seen == ramdisk);
     }
 
     #[test]

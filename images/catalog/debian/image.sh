@@ -31,7 +31,7 @@ build_image() {
   say "installing $# packages and what they need"
   mmdebstrap --quiet --variant=minbase --format=tar --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --dpkgopt=force-unsafe-io \
     --include="$(IFS=,; echo "$*")${KILN_RECIPE_INCLUDE:+,$KILN_RECIPE_INCLUDE}" \
-    --customize-hook="$here/debian/configure" "${hooks[@]}" \
+    "${hooks[@]}" --customize-hook="$here/debian/configure" \
     --customize-hook="$here/debian/grub" --customize-hook="$here/debian/clean" \
     "$suite" "$work/root.tar" "$work/sources.list" >&2
   say "making the disk"

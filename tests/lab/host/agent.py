@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The lab's agent: runs commands that come in over a virtio port, one after another.
 
-In:   one JSON object a line: {"script": bash text, "cwd": path, "seconds": limit}.
+In:   one JSON object a line: {"script": bash text, "cwd": path, "seconds": limit, "env": {…}}.
 Out:  frames of a kind byte, a 32-bit length and that many bytes: "o" and "e" are the command's standard output
       and error, "x" ends it with its exit status as text (124 when the time limit was hit).
 """
@@ -54,8 +54,8 @@ def pump(port, process, deadline):
 
 def run(port, request):
     process = subprocess.Popen(
-        ["bash", "-c", request["script"]], cwd=request["cwd"], env=ENVIRONMENT, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ["bash", "-c", request["script"]], cwd=request["cwd"], env=request["env"] | ENVIRONMENT,
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     ended = pump(port, process, time.monotonic() + request["seconds"])
     if not ended:
         os.killpg(process.pid, signal.SIGKILL)

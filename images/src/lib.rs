@@ -9,6 +9,8 @@
 
 pub mod boot;
 pub mod clone;
+mod field;
+pub mod formats;
 mod read_at;
 mod sparse;
 

@@ -139,38 +139,3 @@ impl Window<'_, '_> {
         self.disk.read(buf, self.start + offset)
     }
 }
-
-/// Fields of structures on disks; where the bytes are too few, zero.
-pub(super) mod field {
-    fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-        bytes
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or([0; N])
-    }
-    pub(in crate::boot) fn u8(bytes: &[u8], at: usize) -> u8 {
-        bytes.get(at).copied().unwrap_or(0)
-    }
-    pub(in crate::boot) fn u16(bytes: &[u8], at: usize) -> u16 {
-        u16::from_le_bytes(field(bytes, at))
-    }
-    pub(in crate::boot) fn u32(bytes: &[u8], at: usize) -> u32 {
-        u32::from_le_bytes(field(bytes, at))
-    }
-    pub(in crate::boot) fn u64(bytes: &[u8], at: usize) -> u64 {
-        u64::from_le_bytes(field(bytes, at))
-    }
-    /// Big-endian, as in ext4's journal.
-    pub(in crate::boot) fn be_u16(bytes: &[u8], at: usize) -> u16 {
-        u16::from_be_bytes(field(bytes, at))
-    }
-    /// Big-endian, as in ext4's journal.
-    pub(in crate::boot) fn be_u32(bytes: &[u8], at: usize) -> u32 {
-        u32::from_be_bytes(field(bytes, at))
-    }
-    /// Big-endian, as in ext4's journal.
-    pub(in crate::boot) fn be_u64(bytes: &[u8], at: usize) -> u64 {
-        u64::from_be_bytes(field(bytes, at))
-    }
-}

@@ -1,7 +1,8 @@
 //! FAT12, FAT16 and FAT32 with long names, read-only (Microsoft's FAT specification of 2004).
 
-use super::super::disk::{FsError, Window, field};
+use super::super::disk::{FsError, Window};
 use super::super::file::BootFile;
+use crate::field;
 use std::cell::RefCell;
 
 /// The longest directory, as the specification has it: 65536 entries.

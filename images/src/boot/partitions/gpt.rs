@@ -1,7 +1,8 @@
 //! The GUID partition table (UEFI specification 2.10, section 5.3).
 
-use super::super::disk::{Disk, FsError, field};
+use super::super::disk::{Disk, FsError};
 use super::{MAX_PARTITIONS, Partition, Purpose, SECTOR, extent};
+use crate::field;
 
 /// The most bytes that an array of entries may have; the usual 128 entries have 16 KiB.
 const MAX_ARRAY: u64 = 1 << 20;

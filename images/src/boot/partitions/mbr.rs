@@ -1,7 +1,8 @@
 //! The master boot record's four partitions, and the logical ones in an extended partition.
 
-use super::super::disk::{Disk, FsError, field};
+use super::super::disk::{Disk, FsError};
 use super::{MAX_PARTITIONS, Partition, Purpose, extent};
+use crate::field;
 
 /// A master boot record.
 pub(super) struct Mbr {

@@ -1,10 +1,11 @@
 //! Unified kernel images (Boot Loader Specification, type 2): a PE file whose sections are kernel, RAM disk and
 //! command line.
 
-use super::super::disk::{FsError, field};
+use super::super::disk::FsError;
 use super::super::file::BootFile;
 use super::super::volume::Volume;
 use super::assignments;
+use crate::field;
 
 /// The most sections of a PE file, as Windows has it.
 const MAX_SECTIONS: u16 = 96;

@@ -1,7 +1,8 @@
 //! Directories: read from end to end, which is right for hashed ones too, whose index looks like unused entries.
 
-use super::super::super::disk::{FsError, field};
+use super::super::super::disk::FsError;
 use super::{Ext4, Inode};
+use crate::field;
 
 /// The longest directory that is read, in bytes: some hundred thousand names.
 const MAX_DIRECTORY: u64 = 16 << 20;

@@ -1,7 +1,8 @@
 //! Where a file's blocks are: extent trees (ext4) and block maps (ext2, ext3).
 
-use super::super::super::disk::{FsError, field};
+use super::super::super::disk::FsError;
 use super::{Ext4, Inode};
+use crate::field;
 
 /// The deepest tree, as Linux has it.
 const MAX_DEPTH: u16 = 5;

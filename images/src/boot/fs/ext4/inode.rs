@@ -1,7 +1,8 @@
 //! Inodes: what kind a file is, how long, and where its blocks are told.
 
-use super::super::super::disk::{FsError, field};
+use super::super::super::disk::FsError;
 use super::Ext4;
+use crate::field;
 
 const FLAG_ENCRYPTED: u32 = 0x800;
 const FLAG_EXTENTS: u32 = 0x8_0000;

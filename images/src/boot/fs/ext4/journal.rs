@@ -3,9 +3,10 @@
 //! The log is a ring of transactions. Each has descriptor blocks, which name the blocks whose new contents follow;
 //! revoke blocks, which say that older contents in the log are void; and a commit block, without which it does not count.
 
-use super::super::super::disk::{FsError, field};
+use super::super::super::disk::FsError;
 use super::checksum::crc32c;
 use super::{Ext4, Inode, extents};
+use crate::field;
 use std::collections::{BTreeMap, HashMap};
 
 const MAGIC: u32 = 0xc03b_3998;

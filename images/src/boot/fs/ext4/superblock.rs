@@ -1,6 +1,7 @@
 //! The superblock, and where it says that things are.
 
-use super::super::super::disk::{FsError, Window, field};
+use super::super::super::disk::{FsError, Window};
+use crate::field;
 
 const FEATURE_RECOVER: u32 = 0x4;
 const FEATURE_META_BG: u32 = 0x10;

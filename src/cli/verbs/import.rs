@@ -28,7 +28,7 @@ pub struct Arguments {
     /// What it is, for people.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// The disk's format (raw, qcow2, vmdk, vhd); told from its first bytes when not given.
+    /// The disk's format (raw, qcow2, vmdk, vhd); told by the disk itself when not given.
     #[arg(long)]
     format: Option<String>,
     /// A kernel that instances boot instead of what is on the disk: a bzImage, or an ELF file.
@@ -62,30 +62,36 @@ impl Import {
     fn of(arguments: &Arguments) -> Result<Import, CommandError> {
         let disk = open(&arguments.file)?;
         let name = arguments.name.clone().unwrap_or_else(|| stem(&arguments.file));
-        let format = match &arguments.format {
-            Some(format) => format.clone(),
-            None => format_of(&disk, &arguments.file)?.to_string(),
-        };
         let about = arguments.description.as_deref();
-        let mut import = Import::new(arguments.file.display().to_string(), &name, about, &format, disk);
+        let label = arguments.file.display().to_string();
+        let mut import = Import::new(label, &name, about, arguments.format.as_deref(), disk);
         if let Some(kernel) = &arguments.kernel {
             let command_line = arguments.command_line.as_deref().unwrap_or_default();
-            import.add("kernel", open(kernel)?, Some(command_line));
+            import.add(
+                json!({ "Format": "kernel", "CommandLine": command_line }),
+                open(kernel)?,
+            );
         }
         if let Some(ramdisk) = &arguments.ramdisk {
-            import.add("ramdisk", open(ramdisk)?, None);
+            import.add(json!({ "Format": "ramdisk" }), open(ramdisk)?);
         }
         Ok(import)
     }
 
     /// The disk that a recipe made.
     pub(super) fn quick_start(recipe: &Recipe, disk: File) -> Import {
-        let mut import = Import::new(recipe.name.clone(), &recipe.name, Some(&recipe.about), "raw", disk);
-        import.request["UsageOperation"] = json!("RunInstances");
+        let mut import = Import::new(
+            recipe.name.clone(),
+            &recipe.name,
+            Some(&recipe.about),
+            Some("raw"),
+            disk,
+        );
+        import.request["ImageOwnerAlias"] = json!("amazon");
         import
     }
 
-    fn new(label: String, name: &str, description: Option<&str>, format: &str, disk: File) -> Import {
+    fn new(label: String, name: &str, description: Option<&str>, format: Option<&str>, disk: File) -> Import {
         let mut request = json!({
             "DiskContainers": [],
             "TagSpecifications": [{ "ResourceType": "image", "Tags": [{ "Key": "Name", "Value": name }] }],
@@ -98,16 +104,16 @@ impl Import {
             request,
             files: Vec::new(),
         };
-        import.add(format, disk, None);
+        import.add(
+            format.map_or_else(|| json!({}), |format| json!({ "Format": format })),
+            disk,
+        );
         import
     }
 
     /// Adds an open file; the request names it by its place.
-    fn add(&mut self, format: &str, file: File, description: Option<&str>) {
-        let mut container = json!({ "Format": format, "Url": format!("fd:{}", self.files.len()) });
-        if let Some(description) = description {
-            container["Description"] = json!(description);
-        }
+    fn add(&mut self, mut container: Value, file: File) {
+        container["Url"] = json!(format!("fd:{}", self.files.len()));
         if let Some(containers) = self.request["DiskContainers"].as_array_mut() {
             containers.push(container);
         }
@@ -166,26 +172,6 @@ fn stem(path: &Path) -> String {
         .map_or_else(|| "imported".into(), |stem| stem.to_string_lossy().into_owned())
 }
 
-/// The format that the first bytes, or the file's ending where a format has no first bytes of its own, say.
-fn format_of(file: &File, path: &Path) -> Result<&'static str, CommandError> {
-    use std::os::unix::fs::FileExt;
-    let mut head = [0; 8];
-    let count = file.read_at(&mut head, 0).map_err(|source| CommandError::File {
-        path: path.into(),
-        source,
-    })?;
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    Ok(match &head[..count] {
-        [b'Q', b'F', b'I', 0xfb, ..] => "qcow2",
-        [b'K', b'D', b'M', b'V', ..] => "vmdk",
-        b"conectix" => "vhd",
-        b"vhdxfile" => "vhdx",
-        // A fixed VHD is the raw disk with a footer.
-        _ if ending.eq_ignore_ascii_case("vhd") => "vhd",
-        _ => "raw",
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,21 +180,6 @@ mod tests {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         path
-    }
-
-    #[test]
-    fn the_format_is_told_from_the_first_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes, format) in [
-            ("a.raw", &b"QFI\xfb\0\0\0\x03rest"[..], "qcow2"),
-            ("b", b"KDMV....", "vmdk"),
-            ("c.vhd", b"\xeb\x63....", "vhd"),
-            ("d.img", b"", "raw"),
-            ("e", b"vhdxfile", "vhdx"),
-        ] {
-            let path = file(folder.path(), name, bytes);
-            assert_eq!(format_of(&File::open(&path).unwrap(), &path).unwrap(), format, "{name}");
-        }
     }
 
     #[test]
@@ -228,8 +199,8 @@ mod tests {
         assert_eq!(
             import.request["DiskContainers"],
             json!([
-                {"Format": "raw", "Url": "fd:0"},
-                {"Format": "kernel", "Url": "fd:1", "Description": "console=ttyS0"},
+                {"Url": "fd:0"},
+                {"Format": "kernel", "Url": "fd:1", "CommandLine": "console=ttyS0"},
                 {"Format": "ramdisk", "Url": "fd:2"},
             ])
         );

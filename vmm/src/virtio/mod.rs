@@ -5,6 +5,8 @@
 
 pub mod blk;
 pub mod device;
+#[cfg(test)]
+mod hostile;
 pub mod queue;
 pub mod rng;
 pub mod transport;

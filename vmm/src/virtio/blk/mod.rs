@@ -4,6 +4,12 @@
 mod config;
 mod request;
 mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    //! What the property tests and benchmarks look into.
+    pub use super::config::BlkConfig;
+    pub use super::request::{Request, Task};
+}
 #[cfg(test)]
 mod tests;
 

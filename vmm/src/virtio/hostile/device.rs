@@ -1,0 +1,142 @@
+//! A whole device behind PCI, its threads and all, under random writes to configuration space, to its structures and
+//! to the memory of its rings.
+
+use crate::testing::{Driver, ECAM, Machine, readable, writable};
+use proptest::prelude::*;
+use serde_json::json;
+use std::cell::Cell;
+use vm_memory::{Bytes, GuestAddress};
+
+/// What the driver does next. Addresses are relative to what is written to.
+#[derive(Debug, Clone)]
+enum Step {
+    Config(u16, Vec<u8>),
+    ReadConfig(u16, usize),
+    Structure(u64, Vec<u8>),
+    ReadStructure(u64, usize),
+    Common(u64, u64),
+    Status(u8),
+    /// Bytes into the rings of a queue.
+    Rings(u16, u64, u64),
+    AvailableIndex(u16, u16),
+    Descriptor(u16, u16, u64, u64),
+    Kick(u16),
+}
+
+fn data() -> impl Strategy<Value = Vec<u8>> {
+    (prop::sample::select(vec![1usize, 2, 4, 8]), any::<[u8; 8]>()).prop_map(|(width, data)| data[..width].to_vec())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let width = prop::sample::select(vec![1usize, 2, 4, 8]);
+    let queue = 0..3u16;
+    let raw = prop_oneof![
+        3 => (0..0x800u64, 1..0x800u64, 0..8u64, 0..256u64).prop_map(|(address, length, flags, next)| {
+            (0x1c_0000 + address, length | flags << 32 | next << 48)
+        }),
+        1 => any::<(u64, u64)>(),
+    ];
+    prop_oneof![
+        1 => (0..0x104u16, data()).prop_map(|(offset, data)| Step::Config(offset, data)),
+        1 => (0..0x104u16, width.clone()).prop_map(|(offset, width)| Step::ReadConfig(offset, width)),
+        2 => (0..0x8000u64, data()).prop_map(|(offset, data)| Step::Structure(offset, data)),
+        1 => (0..0x8000u64, width).prop_map(|(offset, width)| Step::ReadStructure(offset, width)),
+        3 => (0..60u64, any::<u64>()).prop_map(|(field, value)| Step::Common(field, value)),
+        2 => prop_oneof![Just(0), Just(3), Just(11), Just(15), any::<u8>()].prop_map(Step::Status),
+        2 => (queue.clone(), 0..0x2_0000u64, any::<u64>()).prop_map(|(queue, at, value)| Step::Rings(queue, at, value)),
+        3 => (queue.clone(), prop_oneof![3 => 0..8u16, 1 => any::<u16>()]).prop_map(|(q, i)| Step::AvailableIndex(q, i)),
+        4 => (queue.clone(), 0..8u16, raw).prop_map(|(q, index, (low, high))| Step::Descriptor(q, index, low, high)),
+        4 => queue.prop_map(Step::Kick),
+    ]
+}
+
+/// The base of a queue's rings, as [`Driver`] lays them out.
+fn base(queue: u16) -> u64 {
+    (u64::from(queue) + 1) << 20
+}
+
+fn apply(machine: &Machine, bar: u64, step: Step) {
+    let memory = &*machine.memory;
+    match step {
+        Step::Config(offset, data) => machine.write(ECAM + (1 << 15) + u64::from(offset), &data),
+        Step::ReadConfig(offset, width) => machine
+            .mmio
+            .read(ECAM + (1 << 15) + u64::from(offset), &mut vec![0; width]),
+        Step::Structure(offset, data) => machine.write(bar + offset, &data),
+        Step::ReadStructure(offset, width) => machine.mmio.read(bar + offset, &mut vec![0; width]),
+        Step::Common(field, value) => {
+            let width = match field {
+                20 | 21 => 1,
+                16..32 | 56.. => 2,
+                _ => 4,
+            };
+            machine.write(bar + field, &value.to_le_bytes()[..width]);
+        }
+        Step::Status(status) => machine.write(bar + 20, &[status]),
+        Step::Rings(queue, at, value) => {
+            memory
+                .write_obj(value, GuestAddress(base(queue) + 0x8_0000 + (at & !7)))
+                .unwrap();
+        }
+        Step::AvailableIndex(queue, index) => {
+            memory.write_obj(index, GuestAddress(base(queue) + 0x8_0002)).unwrap();
+        }
+        Step::Descriptor(queue, index, low, high) => {
+            memory
+                .write_obj([low, high], GuestAddress(base(queue) + 16 * u64::from(index)))
+                .unwrap();
+        }
+        Step::Kick(queue) => machine.write(bar + 0x3000 + 4 * u64::from(queue), &queue.to_le_bytes()),
+    }
+}
+
+/// What firmware and driver do to a device in any state: put it back, reset it, set it up anew, and use it.
+fn works(machine: &Machine, bar: u64, whole: bool) -> Result<(), TestCaseError> {
+    let config = ECAM + (1 << 15);
+    machine.write(config + 4, &[0, 0]);
+    machine.write(config + 0x10, &bar.to_le_bytes());
+    machine.write(config + 4, &[6, 0]);
+    machine.write(bar + 20, &[0]);
+    let mut driver = Driver::find(machine, 1);
+    driver.reset();
+    if !whole {
+        return Ok(());
+    }
+    let features = driver.negotiate(u64::MAX);
+    driver.set_up(features);
+    driver.add_status(4);
+    let at = driver.queues[1].data();
+    machine.memory.write_obj([0u64, 1], GuestAddress(at)).unwrap();
+    driver.add(
+        1,
+        &[readable(at, 16), writable(at + 0x1000, 512), writable(at + 0x20, 1)],
+    );
+    driver.notify(1);
+    prop_assert_eq!(driver.wait_used(1, 1)[0].1, 513);
+    Ok(())
+}
+
+#[test]
+fn no_driver_breaks_a_device_for_the_next_one() {
+    let machine = Machine::default();
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(1 << 20).unwrap();
+    machine
+        .add("blk", "vol-1", json!({"read_only": false, "queues": 2}), vec![file])
+        .unwrap();
+    let bar = Driver::find(&machine, 1).bar();
+    let count = Cell::new(0u32);
+    let cases = (any::<bool>(), prop::collection::vec(step(), 1..24));
+    super::run("devices", super::DEVICE, &cases, |(probed, steps)| {
+        if probed {
+            Driver::probe(&machine, 1, u64::MAX);
+        }
+        for step in steps {
+            apply(&machine, bar, step);
+        }
+        count.set(count.get() + 1);
+        works(&machine, bar, count.get().is_multiple_of(16))
+    });
+    assert!(machine.events().len() <= 16, "a broken driver floods the daemon");
+    machine.root.stop();
+}

@@ -2,8 +2,9 @@
 
 mod harness;
 
-use harness::{Machine, Monitor, guest, kvm};
-use kiln_vmm::protocol::{Answer, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
+use harness::{Device, Machine, Monitor, guest, kvm};
+use kiln_vmm::protocol::{Answer, DeviceSpec, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
+use std::fs::OpenOptions;
 
 fn status(response: Response) -> kiln_vmm::protocol::Status {
     match response {
@@ -121,6 +122,39 @@ fn what_is_no_kernel_fails_the_launch_and_says_why() {
         failure.message
     );
     assert_eq!(monitor.wait().reason, EndReason::BootFailed);
+}
+
+#[test]
+fn a_guest_reads_and_writes_sectors_of_a_volume_over_virtio() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("blk", monitor.directory());
+    let disk = monitor.path("disk");
+    let mut bytes = vec![0; 64 * 512];
+    bytes[5 * 512..][..14].copy_from_slice(b"sector number5");
+    std::fs::write(&disk, &bytes).unwrap();
+    let spec = DeviceSpec {
+        kind: "blk".into(),
+        id: "vol-0123456789abcdef0".into(),
+        config: serde_json::json!({ "read_only": false, "queues": 1 }),
+        files: Vec::new(),
+    };
+    let file = OpenOptions::new().read(true).write(true).open(&disk).unwrap();
+    let devices = vec![Device {
+        spec,
+        files: vec![file],
+    }];
+    status(monitor.launch(
+        kvm,
+        Machine {
+            devices,
+            ..Machine::small(&kernel)
+        },
+    ));
+    assert_eq!(monitor.wait().reason, EndReason::PowerOff);
+    assert_eq!(monitor.console(), "read: sector number5\r\nwritten: SECTOR NUMBER5\r\n");
+    bytes[6 * 512..][..14].copy_from_slice(b"SECTOR NUMBER5");
+    assert!(std::fs::read(&disk).unwrap() == bytes);
 }
 
 #[test]

@@ -27,32 +27,65 @@ pub fn kvm() -> Option<File> {
     }
 }
 
-/// Builds `guests/<name>.s` into an ELF file with a PVH note.
+/// Builds `guests/<name>.s`, with `guests/<name>.c` if there is one, into an ELF file with a PVH note.
 pub fn guest(name: &str, directory: &Path) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
-    let output = directory.join(name);
-    let status = Command::new("cc")
-        .args([
-            "-m64",
-            "-nostdlib",
-            "-static",
-            "-no-pie",
-            "-Wl,--build-id=none",
-            "-Wl,-n",
-            "-Wl,--no-warn-rwx-segments",
-            "-I",
-        ])
-        .arg(&sources)
-        .arg(format!("-Wa,-I{}", sources.display()))
-        .arg("-T")
-        .arg(sources.join("guest.ld"))
-        .arg(sources.join(format!("{name}.s")))
-        .arg("-o")
-        .arg(&output)
-        .status()
-        .unwrap();
-    assert!(status.success(), "cc could not build {name}.s");
+    let (c, output) = (sources.join(format!("{name}.c")), directory.join(name));
+    let mut objects = vec![sources.join(format!("{name}.s"))];
+    if c.exists() {
+        objects.push(compile(&c, &directory.join(format!("{name}-c.s"))));
+    }
+    let mut link = Command::new("cc");
+    link.args([
+        "-nostdlib",
+        "-static",
+        "-no-pie",
+        "-Wl,--build-id=none",
+        "-Wl,-n",
+        "-Wl,--no-warn-rwx-segments,-z,noexecstack",
+    ])
+    .arg(format!("-Wa,-I{}", sources.display()))
+    .arg("-T")
+    .arg(sources.join("guest.ld"))
+    .args(objects)
+    .arg("-o")
+    .arg(&output);
+    assert!(link.status().unwrap().success(), "cc could not build {name}");
     output
+}
+
+/// Compiles 32-bit C into assembly that a 64-bit ELF file may hold.
+fn compile(source: &Path, output: &Path) -> PathBuf {
+    let mut compile = Command::new("cc");
+    compile
+        .args([
+            "-m32",
+            "-march=i686",
+            "-ffreestanding",
+            "-fno-pic",
+            "-fno-stack-protector",
+            "-O1",
+            "-Wall",
+            "-Werror",
+        ])
+        .args([
+            "-fno-asynchronous-unwind-tables",
+            "-mno-sse",
+            "-mno-mmx",
+            "-fcf-protection=none",
+            "-S",
+        ])
+        .arg(source)
+        .arg("-o")
+        .arg(output);
+    assert!(
+        compile.status().unwrap().success(),
+        "cc could not compile {}",
+        source.display()
+    );
+    let assembly = std::fs::read_to_string(output).unwrap();
+    std::fs::write(output, format!(".code32\n{assembly}")).unwrap();
+    output.to_owned()
 }
 
 /// A running monitor.

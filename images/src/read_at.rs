@@ -29,7 +29,7 @@ impl ReadAt for File {
     }
 }
 
-impl ReadAt for [u8] {
+impl ReadAt for &[u8] {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let bytes = usize::try_from(offset)
             .ok()
@@ -40,16 +40,16 @@ impl ReadAt for [u8] {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.len() as u64)
+        Ok((*self).len() as u64)
     }
 }
 
 impl ReadAt for Vec<u8> {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.as_slice().read_exact_at(buf, offset)
+        ReadAt::read_exact_at(&self.as_slice(), buf, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.as_slice().size()
+        ReadAt::size(&self.as_slice())
     }
 }

@@ -6,6 +6,7 @@
 mod disk;
 mod file;
 mod fs;
+pub mod kernel;
 mod partitions;
 mod sources;
 mod version;

@@ -198,3 +198,22 @@ impl Builder {
 
 /// The UUID of a file system that [`Builder::ext4`] is told to have.
 pub const ROOT_UUID: &str = "5d8a3c2e-1f0b-4a67-9c3d-2e4f6a8b0c1d";
+
+/// What a program makes of bytes: a compressor for instance.
+pub fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let path = dir.path().join("input");
+    std::fs::write(&path, input).expect("a file");
+    let file = std::fs::File::open(&path).expect("the file");
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(file)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} is needed for this test and can't be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}

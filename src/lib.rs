@@ -1,10 +1,12 @@
 //! kiln: EC2 on one's own host. The library behind the daemon `kilnd` and the command `kiln`.
 //!
-//! Arrows run downward only: `wire` → `api` → {`instance`, `volumes`} → {`machine`, `store`} → `model`.
+//! Arrows run downward only: `wire` → `api` → {`instance`, `imports`} → {`machine`, `volumes`} → `store` → `model`.
 
 pub mod api;
+pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod imports;
 pub mod machine;
 pub mod model;
 pub mod store;

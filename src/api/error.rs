@@ -3,6 +3,7 @@
 //! Each family's own error enum is turned into an [`ApiError`] with `From` at the edge, and no deeper: only `wire`
 //! writes these out.
 
+use crate::chain::chain;
 use std::fmt;
 
 /// A failed operation, as the client sees it.
@@ -39,18 +40,6 @@ impl From<crate::store::StoreError> for ApiError {
     fn from(error: crate::store::StoreError) -> Self {
         Self::internal(&error)
     }
-}
-
-/// An error and its causes in one line, each said once.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 macro_rules! codes {

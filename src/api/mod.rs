@@ -9,9 +9,13 @@ pub mod call;
 pub mod error;
 pub mod filter;
 pub mod ids;
+mod images;
+mod imports;
+pub mod instant;
 pub mod operation;
 pub mod paging;
 mod places;
+mod snapshots;
 pub mod tagging;
 mod tags;
 #[cfg(test)]
@@ -28,5 +32,16 @@ pub use world::{OpenWorldError, World};
 /// The rows of all families.
 #[must_use]
 pub fn operations() -> Operations {
-    Operations::new([places::rows(), tags::rows(), types::rows()].into_iter().flatten())
+    Operations::new(
+        [
+            images::rows(),
+            imports::rows(),
+            places::rows(),
+            snapshots::rows(),
+            tags::rows(),
+            types::rows(),
+        ]
+        .into_iter()
+        .flatten(),
+    )
 }

@@ -3,14 +3,17 @@
 use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
 use crate::wire::Dispatch;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The world and its directory, which goes with it.
 pub struct TestWorld {
     pub world: Arc<World>,
     dispatch: Dispatch,
+    config: Config,
     _directory: tempfile::TempDir,
 }
 
@@ -22,12 +25,38 @@ impl TestWorld {
             run_dir: directory.path().join("run"),
             ..Config::default()
         };
-        let world = Arc::new(World::open(config).await.unwrap());
+        let world = Arc::new(World::open(config.clone()).await.unwrap());
         Self {
             dispatch: Dispatch::new(Arc::clone(&world), operations()),
             world,
+            config,
             _directory: directory,
         }
+    }
+
+    /// The world as the next daemon finds it.
+    pub async fn restart(self) -> Self {
+        let world = Arc::new(World::open(self.config.clone()).await.unwrap());
+        Self {
+            dispatch: Dispatch::new(Arc::clone(&world), operations()),
+            world,
+            ..self
+        }
+    }
+
+    /// Asserts that the state directory has these files and no other, and the ledger knows just them.
+    pub async fn assert_files(&self, expected: &[String]) {
+        let mut found = Vec::new();
+        for kind in ["snapshots", "volumes", "kernels", "ramdisks", "instances"] {
+            let entries = std::fs::read_dir(self.config.state_dir.join(kind)).unwrap();
+            found.extend(entries.map(|entry| format!("{kind}/{}", entry.unwrap().file_name().to_string_lossy())));
+        }
+        let mut expected = expected.to_vec();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
+        let ledger = self.world.store.read(crate::store::ledger::list).await.unwrap();
+        assert_eq!(ledger.len(), expected.len(), "{ledger:?}");
     }
 
     /// Carries out an operation.
@@ -59,4 +88,34 @@ impl TestWorld {
             Err(error) => error.code.as_str(),
         }
     }
+
+    /// Waits for an import task to end; gives its description.
+    pub async fn ended(&self, task: &Value) -> Value {
+        let id = task["ImportTaskId"].as_str().unwrap();
+        let (operation, list) = match id.starts_with("import-snap-") {
+            true => ("DescribeImportSnapshotTasks", "ImportSnapshotTasks"),
+            false => ("DescribeImportImageTasks", "ImportImageTasks"),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.call(operation, json!({"ImportTaskIds": [id]})).await.unwrap();
+            let task = &answer[list][0];
+            let status = task
+                .get("Status")
+                .unwrap_or_else(|| &task["SnapshotTaskDetail"]["Status"]);
+            if status == "completed" || status == "deleted" {
+                return task.clone();
+            }
+            assert!(Instant::now() < deadline, "{task}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// An open file with these bytes at its beginning and that size.
+pub fn file(bytes: &[u8], size: u64) -> OwnedFd {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.set_len(size).unwrap();
+    file.into()
 }

@@ -1,6 +1,7 @@
 //! The daemon's parts, as handlers see them.
 
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
+use crate::imports::{Imports, TakeAwayError};
 use crate::store::layout::Layout;
 use crate::store::{OpenStoreError, Store};
 use crate::volumes::{HostFileError, Volumes};
@@ -21,6 +22,8 @@ pub struct World {
     pub store: Store,
     /// Volumes, and the files of snapshots, kernels and RAM disks.
     pub volumes: Volumes,
+    /// Imports of images and snapshots.
+    pub imports: Imports,
 }
 
 /// Why the daemon's parts could not be put together.
@@ -43,6 +46,9 @@ pub enum OpenWorldError {
     /// The volumes' file system could not be asked.
     #[error("Can't use the state directory")]
     Volumes(#[from] HostFileError),
+    /// What the last daemon's imports left could not be taken away.
+    #[error("Can't clear interrupted imports")]
+    Imports(#[from] TakeAwayError),
 }
 
 impl World {
@@ -61,12 +67,15 @@ impl World {
         let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
         let store = Store::open(&layout.database())?;
         let volumes = Volumes::open(store.clone(), layout.clone()).await?;
+        let imports = Imports::new(store.clone(), layout.clone(), volumes.files().clone());
+        imports.recover().await?;
         Ok(Self {
             config,
             types,
             layout,
             store,
             volumes,
+            imports,
         })
     }
 }

@@ -85,7 +85,36 @@ ids! {
     RamdiskId "ari-" "a RAM disk image";
     VolumeId "vol-" "a volume";
     SnapshotId "snap-" "a snapshot";
-    ImportTaskId "import-ami-" "an import task";
+    ImportImageTaskId "import-ami-" "a task that imports an image";
+    ImportSnapshotTaskId "import-snap-" "a task that imports a snapshot";
+}
+
+/// The identifier of an import task of either kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ImportTaskId {
+    /// The task makes an image.
+    Image(ImportImageTaskId),
+    /// The task makes a snapshot.
+    Snapshot(ImportSnapshotTaskId),
+}
+
+impl fmt::Display for ImportTaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(id) => id.fmt(f),
+            Self::Snapshot(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for ImportTaskId {
+    type Err = ParseIdError;
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        match text.starts_with(ImportSnapshotTaskId::PREFIX) {
+            true => text.parse().map(Self::Snapshot),
+            false => text.parse().map(Self::Image),
+        }
+    }
 }
 
 /// The identifier of anything that carries tags.
@@ -115,7 +144,8 @@ impl ResourceId {
             Self::Image(_) | Self::Kernel(_) | Self::Ramdisk(_) => "image",
             Self::Volume(_) => "volume",
             Self::Snapshot(_) => "snapshot",
-            Self::ImportTask(_) => "import-image-task",
+            Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
+            Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
     }
 }
@@ -143,7 +173,7 @@ impl FromStr for ResourceId {
             ImageId::PREFIX => text.parse().map(Self::Image),
             VolumeId::PREFIX => text.parse().map(Self::Volume),
             SnapshotId::PREFIX => text.parse().map(Self::Snapshot),
-            ImportTaskId::PREFIX => text.parse().map(Self::ImportTask),
+            ImportImageTaskId::PREFIX | ImportSnapshotTaskId::PREFIX => text.parse().map(Self::ImportTask),
             KernelId::PREFIX => text.parse().map(Self::Kernel),
             RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
             _ => Err(ParseIdError {
@@ -166,6 +196,8 @@ mod tests {
             let id = InstanceId::from_random(bits);
             prop_assert_eq!(id.to_string().parse::<InstanceId>(), Ok(id));
             prop_assert_eq!(id.to_string().parse::<ResourceId>(), Ok(ResourceId::Instance(id)));
+            let task = ImportTaskId::Snapshot(ImportSnapshotTaskId::from_random(bits));
+            prop_assert_eq!(task.to_string().parse::<ResourceId>(), Ok(ResourceId::ImportTask(task)));
         }
 
         #[test]

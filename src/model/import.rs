@@ -53,7 +53,7 @@ pub struct ImportTask {
     /// The format that was given (`raw`, `qcow2`).
     pub format: String,
     /// The snapshot it writes.
-    pub snapshot: Option<SnapshotId>,
+    pub snapshot: SnapshotId,
     /// The image it made.
     pub image: Option<ImageId>,
     /// When it was begun.

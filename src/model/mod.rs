@@ -13,8 +13,8 @@ mod tag;
 mod volume;
 
 pub use id::{
-    ImageId, ImportTaskId, InstanceId, KernelId, ParseIdError, RamdiskId, ReservationId, ResourceId, SnapshotId,
-    VolumeId,
+    ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, KernelId, ParseIdError, RamdiskId,
+    ReservationId, ResourceId, SnapshotId, VolumeId,
 };
 pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
 pub use import::{ImportState, ImportTask};

@@ -48,7 +48,8 @@ pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
     let sql = "INSERT INTO images (id, name, description, owner, state, state_reason, architecture, root_device_name, \
                kernel, ramdisk, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
                ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, \
-               state = excluded.state, state_reason = excluded.state_reason";
+               state = excluded.state, state_reason = excluded.state_reason, kernel = excluded.kernel, \
+               ramdisk = excluded.ramdisk";
     connection.prepare_cached(sql)?.execute(params![
         image.id,
         image.name,

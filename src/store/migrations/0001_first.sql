@@ -63,7 +63,7 @@ CREATE TABLE import_tasks (
     message        TEXT,
     description    TEXT,
     format         TEXT NOT NULL,
-    snapshot       TEXT,
+    snapshot       TEXT NOT NULL,
     image          TEXT,
     created        INTEGER NOT NULL
 ) STRICT;

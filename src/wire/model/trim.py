@@ -87,7 +87,10 @@ CreateInstanceEventWindow ModifyInstanceEventWindow DeleteInstanceEventWindow De
 OPEN_ENUMS = {"InstanceType"}
 
 # kiln's own members, which EC2 does not have: docs/extensions.md says what they mean.
-EXTENSIONS = {"ImageDiskContainer": {"CommandLine": {"shape": "String"}}}
+EXTENSIONS = {
+    "ImageDiskContainer": {"CommandLine": {"shape": "String"}},
+    "ImportImageRequest": {"ImageOwnerAlias": {"shape": "String"}},
+}
 
 SHAPE_KEYS = ("type", "required", "enum", "min", "max")
 MEMBER_KEYS = ("shape", "locationName", "queryName", "idempotencyToken")

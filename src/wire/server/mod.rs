@@ -173,7 +173,7 @@ async fn connection<R: Respond>(
         }
     };
     if let Err(error) = ended {
-        debug!(error = %crate::api::error::chain(&error), uid = caller.uid, "A connection ended badly");
+        debug!(error = %crate::chain::chain(&error), uid = caller.uid, "A connection ended badly");
     }
 }
 

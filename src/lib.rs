@@ -7,6 +7,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod imports;
+pub mod instance;
 pub mod machine;
 pub mod model;
 pub mod store;

@@ -245,6 +245,8 @@ pub struct Instance {
     pub state: InstanceState,
     /// Why it is in that state; none while all went as asked.
     pub reason: Option<StateReason>,
+    /// Whether it ever ran: one whose first start fails is terminated.
+    pub ran: bool,
     /// It runs, but its guest was asked to go down and come up again.
     pub rebooting: bool,
     /// When it was last asked to start (`LaunchTime`).

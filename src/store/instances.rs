@@ -28,6 +28,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
         root_device_name: row.get("root_device_name")?,
         state: row.get("state")?,
         reason: read_reason(row)?,
+        ran: row.get("ran")?,
         rebooting: row.get("rebooting")?,
         launched: row.get::<_, Micros>("launched")?.0,
         terminated: row.get::<_, Option<Micros>>("terminated")?.map(|at| at.0),
@@ -55,8 +56,8 @@ fn read_reason(row: &Row<'_>) -> rusqlite::Result<Option<StateReason>> {
 pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "INSERT INTO instances (id, reservation, launch_index, image, type_name, vcpus, threads_per_core, memory, \
                architecture, kernel, ramdisk, root_device_name, shutdown_behavior, user_data, \
-               state, rebooting, launched) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+               state, rebooting, launched, ran) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
         instance.reservation,
@@ -75,6 +76,7 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
         instance.state,
         instance.rebooting,
         Micros(instance.launched),
+        instance.ran,
     ])?;
     update(connection, instance)
 }
@@ -85,7 +87,7 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
 /// The database's.
 pub fn update(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "UPDATE instances SET state = ?2, reason_code = ?3, reason_detail = ?4, reason_at = ?5, rebooting = ?6, \
-               launched = ?7, terminated = ?8, kernel = ?9, ramdisk = ?10 WHERE id = ?1";
+               launched = ?7, terminated = ?8, kernel = ?9, ramdisk = ?10, ran = ?11 WHERE id = ?1";
     let reason = instance.reason.as_ref();
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
@@ -98,6 +100,7 @@ pub fn update(connection: &Connection, instance: &Instance) -> Result<(), StoreE
         instance.terminated.map(Micros),
         instance.kernel,
         instance.ramdisk,
+        instance.ran,
     ])?;
     Ok(())
 }
@@ -177,17 +180,17 @@ pub fn remove(connection: &Connection, id: InstanceId) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Records that an instance reached a step of its start, once.
+/// Records that an instance reached a step of its start; the latest time counts. Returns whether that was news.
 ///
 /// # Errors
 /// The database's.
-pub fn reach(connection: &Connection, id: InstanceId, milestone: Milestone) -> Result<(), StoreError> {
-    let sql =
-        "INSERT INTO milestones (instance, stage, at) VALUES (?1, ?2, ?3) ON CONFLICT (instance, stage) DO NOTHING";
-    connection
+pub fn reach(connection: &Connection, id: InstanceId, milestone: Milestone) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO milestones (instance, stage, at) VALUES (?1, ?2, ?3) \
+               ON CONFLICT (instance, stage) DO UPDATE SET at = excluded.at WHERE excluded.at > milestones.at";
+    let changed = connection
         .prepare_cached(sql)?
         .execute(params![id, milestone.stage, Micros(milestone.at)])?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// Forgets the steps of the last start, as a new one begins.

@@ -31,6 +31,7 @@ fn instance(reservation: &Reservation, index: u32) -> Instance {
         root_device_name: "/dev/sda1".into(),
         state: InstanceState::Pending,
         reason: None,
+        ran: true,
         rebooting: false,
         launched: now(),
         terminated: None,

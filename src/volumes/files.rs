@@ -55,6 +55,23 @@ impl HostFiles {
         .await
     }
 
+    /// Makes an empty file in a directory that is on record, in the place of one that may be there.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub async fn create_anew(&self, path: &Path) -> Result<(), HostFileError> {
+        blocking("create", path, |path| {
+            gone(std::fs::remove_file(path))?;
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map(drop)
+        })
+        .await
+    }
+
     /// Makes a directory that only the daemon enters; one that is there already will do.
     ///
     /// # Errors

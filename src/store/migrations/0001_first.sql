@@ -94,6 +94,7 @@ CREATE TABLE instances (
     reason_code       TEXT,
     reason_detail     TEXT,
     reason_at         INTEGER,
+    ran               INTEGER NOT NULL,
     rebooting         INTEGER NOT NULL,
     launched          INTEGER NOT NULL,
     terminated        INTEGER,

@@ -1,0 +1,93 @@
+//! At the daemon's start: comparing what is on record with what is there.
+//!
+//! Guests that run are taken back. What ended meanwhile is brought to rest by its report. A start that was under way is
+//! begun again: it was acknowledged. Nothing of a user's data is removed but what the user had asked to be removed.
+
+use super::Parts;
+use super::actor::Phase;
+use super::ending::Ending;
+use super::plan::{LastResort, Plan};
+use super::policy::{Fate, fate};
+use super::record::Record;
+use crate::machine::{Found, Machine};
+use crate::model::{Instance, InstanceState};
+use crate::store::machines::MachineRecord;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+/// What an instance was found in the middle of.
+pub(super) async fn adopt(parts: &Arc<Parts>, record: &mut Record, machine: Option<MachineRecord>) -> Phase {
+    let found = match &machine {
+        Some(machine) => parts.machines.find(machine).await,
+        None => Found::Gone,
+    };
+    match found {
+        Found::Running(machine) => take_back(parts, record, Arc::new(machine)).await,
+        Found::Waiting(_) => at_rest_or_again(parts, record, Ending::Vanished),
+        Found::Gone => {
+            let path = parts.layout.report(record.instance.id);
+            let ending = tokio::task::spawn_blocking(move || Ending::read(&path))
+                .await
+                .unwrap_or(Ending::Vanished);
+            at_rest_or_again(parts, record, ending)
+        }
+    }
+}
+
+/// A guest that runs goes on, or goes on going down.
+async fn take_back(parts: &Parts, record: &mut Record, machine: Arc<Machine>) -> Phase {
+    let now = Instant::now();
+    let instance = &record.instance;
+    tracing::info!(instance = %instance.id, state = %instance.state, "A running guest was found again");
+    let plan = match instance.state {
+        InstanceState::Stopping | InstanceState::ShuttingDown => {
+            let left = parts.stop_time_limit.saturating_sub(since_asked(instance));
+            Some(Plan::gentle(now, now + left, LastResort::End))
+        }
+        InstanceState::Running if instance.rebooting => {
+            Some(Plan::gentle(now, now + parts.stop_time_limit, LastResort::Reset))
+        }
+        // The daemon ended between the launch and its record.
+        InstanceState::Pending => match record.enter(InstanceState::Running, None).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(instance = %record.instance.id, %error, "A running guest could not be recorded");
+                Some(Plan::forced(now))
+            }
+        },
+        InstanceState::Running => None,
+        // A machine that the record says is gone: it is none of a user's any more.
+        InstanceState::Stopped | InstanceState::Terminated => Some(Plan::forced(now)),
+    };
+    record.show_machine(Some(Arc::clone(&machine)));
+    Phase::running(machine, plan)
+}
+
+/// Without a machine an instance is at rest, is brought there, or starts.
+fn at_rest_or_again(parts: &Arc<Parts>, record: &Record, ending: Ending) -> Phase {
+    let instance = &record.instance;
+    match instance.state {
+        InstanceState::Pending => Phase::launching(parts, instance),
+        // What a crash left of its machine, if anything, goes the same way as after an ordinary end.
+        InstanceState::Stopped => Phase::ending(Fate::Stop(None)),
+        InstanceState::Terminated => {
+            let age = instance.terminated.map_or(Duration::ZERO, |at| age(at));
+            Phase::Terminated {
+                purge_at: Instant::now() + parts.retention.saturating_sub(age),
+            }
+        }
+        state => Phase::ending(fate(state, instance.rebooting, instance.shutdown_behavior, &ending)),
+    }
+}
+
+/// How long ago the instance was asked to go down.
+fn since_asked(instance: &Instance) -> Duration {
+    instance.reason.as_ref().map_or(Duration::MAX, |reason| age(reason.at))
+}
+
+/// A clock that was set back makes nothing negative.
+fn age(at: OffsetDateTime) -> Duration {
+    Duration::try_from(OffsetDateTime::now_utc() - at).unwrap_or(Duration::ZERO)
+}

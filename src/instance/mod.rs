@@ -1,0 +1,291 @@
+//! The instances of a host: one actor each, and [`Instances`], through which the API reaches them.
+//!
+//! ```text
+//! api ──► Instances ──► mailbox ──► Actor ──► Record (store, then watchers and events)
+//!                                     │
+//!                                     ├──► launch: volumes, monitor, machine
+//!                                     ├──► plan:   power button, force
+//!                                     └──► finish: clear the machine, release the volumes, purge
+//! ```
+//! What a request means in a state is decided by `policy`, which is pure. At the daemon's start `adopt` finds out what
+//! became of each instance while no daemon was there.
+
+mod actor;
+mod adopt;
+mod capacity;
+mod ending;
+mod events;
+mod finish;
+mod follow;
+mod launch;
+mod plan;
+mod policy;
+mod record;
+mod run;
+mod spec;
+
+pub use actor::{AskError, StateChange};
+pub use capacity::{Capacity, InsufficientCapacity};
+pub use events::{Events, Happened, InstanceEvent};
+pub use policy::{Ask, Verdict, decide};
+pub use record::{ReserveError, View};
+pub use run::{LaunchOrder, LaunchOrderError, Launched, VolumeOrder};
+
+use crate::machine::{ControlError, Machines};
+use crate::model::{Instance, InstanceId, VolumeState};
+use crate::store::layout::Layout;
+use crate::store::machines::MachineRecord;
+use crate::store::{self, Store, StoreError};
+use crate::volumes::Volumes;
+use actor::{Actor, Message, Phase};
+use record::Record;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// How many requests to one instance may wait.
+const MAILBOX: usize = 32;
+
+/// What all actors share.
+#[derive(Debug)]
+pub struct Parts {
+    /// What the daemon knows.
+    pub store: Store,
+    /// Where things lie.
+    pub layout: Layout,
+    /// Volumes and files.
+    pub volumes: Volumes,
+    /// Monitors.
+    pub machines: Machines,
+    /// What the host can hold.
+    pub capacity: Capacity,
+    /// Where events are told.
+    pub events: Events,
+    /// How long a guest may take to power itself off.
+    pub stop_time_limit: Duration,
+    /// How long a terminated instance stays on record.
+    pub retention: Duration,
+}
+
+/// Why the instances on record could not be taken up.
+#[derive(Debug, thiserror::Error)]
+#[error("The instances on record can't be read")]
+pub struct AdoptError(#[from] StoreError);
+
+/// Why there is no console.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// There is no such instance.
+    #[error("The instance {0} does not exist")]
+    NotFound(InstanceId),
+    /// It has no machine.
+    #[error("The instance {0} does not run: it has no console")]
+    NotRunning(InstanceId),
+    /// Its monitor refused.
+    #[error("The console of {instance} can't be reached")]
+    Control {
+        /// The instance.
+        instance: InstanceId,
+        /// Why.
+        source: ControlError,
+    },
+}
+
+type Actors = Mutex<HashMap<InstanceId, Handle>>;
+
+#[derive(Debug, Clone)]
+struct Handle {
+    mailbox: mpsc::Sender<Message>,
+    view: watch::Receiver<View>,
+}
+
+/// The instances of this host.
+#[derive(Debug)]
+pub struct Instances {
+    parts: Arc<Parts>,
+    actors: Arc<Actors>,
+}
+
+impl Instances {
+    /// Takes up the instances on record, as they are found. When this returns, their states are true.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn adopt(parts: Parts) -> Result<Self, AdoptError> {
+        let parts = Arc::new(parts);
+        finish_deletions(&parts).await?;
+        let read = parts
+            .store
+            .read(|tx| Ok::<_, StoreError>((store::instances::list(tx)?, store::machines::list(tx)?)));
+        let (instances, machines) = read.await?;
+        let mut machines: HashMap<InstanceId, MachineRecord> = machines
+            .into_iter()
+            .map(|machine| (machine.instance, machine))
+            .collect();
+        let this = Self {
+            parts,
+            actors: Arc::default(),
+        };
+        let mut found = JoinSet::new();
+        for instance in instances {
+            let (parts, machine) = (Arc::clone(&this.parts), machines.remove(&instance.id));
+            let mut record = this.record(instance);
+            found.spawn(async move {
+                let phase = adopt::adopt(&parts, &mut record, machine).await;
+                (record, phase)
+            });
+        }
+        while let Some(adopted) = found.join_next().await {
+            match adopted {
+                Ok((record, phase)) => this.spawn(record, phase),
+                Err(error) => tracing::error!(%error, "An instance could not be taken up"),
+            }
+        }
+        Ok(this)
+    }
+
+    fn record(&self, instance: Instance) -> Record {
+        Record::new(instance, self.parts.store.clone(), self.parts.events.clone())
+    }
+
+    /// Gives an instance its actor.
+    fn spawn(&self, record: Record, phase: Phase) {
+        let id = record.instance.id;
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        let handle = Handle {
+            mailbox,
+            view: record.watch(),
+        };
+        self.lock().insert(id, handle);
+        let actor = Actor::new(Arc::clone(&self.parts), record, messages, phase);
+        // Weak: the actors end when the last [`Instances`] goes and takes their mailboxes along.
+        let actors: Weak<Actors> = Arc::downgrade(&self.actors);
+        tokio::spawn(async move {
+            actor.run().await;
+            if let Some(actors) = actors.upgrade() {
+                actors.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Handle>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, id: InstanceId) -> Option<Handle> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Launches instances: answers when they are on record, pending, and their capacity is reserved. All of at least the
+    /// wanted number, or none.
+    ///
+    /// # Errors
+    /// See [`LaunchOrderError`]; nothing was made then.
+    pub async fn launch(&self, order: LaunchOrder) -> Result<Launched, LaunchOrderError> {
+        for volume in &order.volumes {
+            let room = self.parts.volumes.check_room(volume.snapshot, order.min.into()).await;
+            room.map_err(LaunchOrderError::Space)?;
+        }
+        let capacity = self.parts.capacity;
+        let launched = self
+            .parts
+            .store
+            .write(move |tx| run::record(tx, &order, capacity))
+            .await?;
+        if launched.new {
+            for instance in &launched.instances {
+                let what = Happened::State {
+                    previous: None,
+                    state: instance.state,
+                    reason: None,
+                };
+                self.parts.events.tell(instance.id, what);
+                let phase = Phase::launching(&self.parts, instance);
+                self.spawn(self.record(instance.clone()), phase);
+            }
+        }
+        Ok(launched)
+    }
+
+    /// Asks the same of several instances: of all, or, if one of them is in a wrong state, of none. Answers when the
+    /// new states are durable; what they lead to goes on by itself.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, ids: &[InstanceId], ask: Ask) -> Result<Vec<StateChange>, AskError> {
+        let mut handles = Vec::with_capacity(ids.len());
+        for &id in ids {
+            let handle = self.handle(id).ok_or(AskError::NotFound(id))?;
+            let (state, rebooting) = {
+                let view = handle.view.borrow();
+                (view.state, view.rebooting)
+            };
+            if decide(state, rebooting, ask) == Verdict::Refuse {
+                return Err(AskError::WrongState { instance: id, ask });
+            }
+            handles.push(handle);
+        }
+        let mut answers = Vec::with_capacity(handles.len());
+        for handle in handles {
+            let (answer, change) = oneshot::channel();
+            handle
+                .mailbox
+                .send(Message { ask, answer })
+                .await
+                .map_err(|_| AskError::Closing)?;
+            answers.push(change);
+        }
+        let mut changes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            changes.push(answer.await.map_err(|_| AskError::Closing)??);
+        }
+        Ok(changes)
+    }
+
+    /// The serial console of a running instance, both ways: bytes that nobody here looks at.
+    ///
+    /// # Errors
+    /// See [`ConsoleError`].
+    pub async fn console(&self, id: InstanceId) -> Result<BufReader<UnixStream>, ConsoleError> {
+        let handle = self.handle(id).ok_or(ConsoleError::NotFound(id))?;
+        let machine = handle
+            .view
+            .borrow()
+            .machine
+            .clone()
+            .ok_or(ConsoleError::NotRunning(id))?;
+        machine
+            .console()
+            .await
+            .map_err(|source| ConsoleError::Control { instance: id, source })
+    }
+
+    /// What can be seen of an instance as it changes; none if there is no such instance.
+    pub fn watch(&self, id: InstanceId) -> Option<watch::Receiver<View>> {
+        self.handle(id).map(|handle| handle.view)
+    }
+
+    /// What all actors share.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// Deletes the volumes whose deletion a crash has interrupted: a user had asked for it.
+async fn finish_deletions(parts: &Parts) -> Result<(), StoreError> {
+    let volumes = parts.store.read(store::volumes::list).await?;
+    for volume in volumes
+        .into_iter()
+        .filter(|volume| volume.state == VolumeState::Deleting)
+    {
+        if let Err(error) = parts.volumes.delete(volume.id).await {
+            let error = crate::chain::chain(&error);
+            tracing::warn!(volume = %volume.id, %error, "A volume can't be deleted yet");
+        }
+    }
+    Ok(())
+}

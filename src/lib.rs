@@ -3,6 +3,7 @@
 //! Arrows run downward only: `wire` → `api` → {`instance`, `imports`} → {`machine`, `volumes`} → `store` → `model`.
 
 pub mod api;
+pub mod base64;
 pub mod chain;
 pub mod cli;
 pub mod config;

@@ -2,6 +2,8 @@
 
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
 use crate::imports::{Imports, TakeAwayError};
+use crate::instance::{AdoptError, Capacity, Events, Instances, Parts};
+use crate::machine::Machines;
 use crate::store::layout::Layout;
 use crate::store::{OpenStoreError, Store};
 use crate::volumes::{HostFileError, Volumes};
@@ -24,6 +26,8 @@ pub struct World {
     pub volumes: Volumes,
     /// Imports of images and snapshots.
     pub imports: Imports,
+    /// The instances.
+    pub instances: Instances,
 }
 
 /// Why the daemon's parts could not be put together.
@@ -49,6 +53,12 @@ pub enum OpenWorldError {
     /// What the last daemon's imports left could not be taken away.
     #[error("Can't clear interrupted imports")]
     Imports(#[from] TakeAwayError),
+    /// The host does not say what it is made of.
+    #[error("Can't find out what the host has")]
+    Host(#[source] io::Error),
+    /// The instances on record could not be taken up.
+    #[error("Can't take up the instances")]
+    Instances(#[from] AdoptError),
 }
 
 impl World {
@@ -69,6 +79,7 @@ impl World {
         let volumes = Volumes::open(store.clone(), layout.clone()).await?;
         let imports = Imports::new(store.clone(), layout.clone(), volumes.files().clone());
         imports.recover().await?;
+        let instances = open_instances(&config, &store, &layout, &volumes).await?;
         Ok(Self {
             config,
             types,
@@ -76,6 +87,30 @@ impl World {
             store,
             volumes,
             imports,
+            instances,
         })
     }
+}
+
+/// Takes up the instances; when this returns, what is on record of them is true.
+async fn open_instances(
+    config: &Config,
+    store: &Store,
+    layout: &Layout,
+    volumes: &Volumes,
+) -> Result<Instances, OpenWorldError> {
+    let program = config.vmm.program_path().map_err(OpenWorldError::Host)?;
+    let machines = Machines::open(store.clone(), layout.clone(), program, config.vmm.uids).await;
+    let reserve = config.capacity.memory_reserve.bytes();
+    let parts = Parts {
+        store: store.clone(),
+        layout: layout.clone(),
+        volumes: volumes.clone(),
+        machines: machines.map_err(OpenWorldError::Host)?,
+        capacity: Capacity::of_host(config.capacity.vcpu_overcommit, reserve).map_err(OpenWorldError::Host)?,
+        events: Events::default(),
+        stop_time_limit: config.lifecycle.stop_time_limit.as_duration(),
+        retention: config.lifecycle.terminated_retention.as_duration(),
+    };
+    Ok(Instances::adopt(parts).await?)
 }

@@ -5,7 +5,6 @@
 //! instances and images (`resolve`).
 
 mod api;
-mod base64;
 mod catalog;
 mod checks;
 mod client;

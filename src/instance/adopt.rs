@@ -73,7 +73,7 @@ fn at_rest_or_again(parts: &Arc<Parts>, record: &Record, ending: Ending) -> Phas
         // What a crash left of its machine, if anything, goes the same way as after an ordinary end.
         InstanceState::Stopped => Phase::ending(Fate::Stop(None)),
         InstanceState::Terminated => {
-            let age = instance.terminated.map_or(Duration::ZERO, |at| age(at));
+            let age = instance.terminated.map_or(Duration::ZERO, age);
             Phase::Terminated {
                 purge_at: Instant::now() + parts.retention.saturating_sub(age),
             }

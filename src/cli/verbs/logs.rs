@@ -3,9 +3,10 @@
 use super::super::Context;
 use super::super::api::Instance;
 use super::super::error::CommandError;
+use super::super::resolve;
 use super::super::sanitize::Sanitizer;
-use super::super::{base64, resolve};
 use super::console::PROTOCOL;
+use crate::base64;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 use tokio::io::AsyncReadExt;

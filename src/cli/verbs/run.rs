@@ -137,7 +137,7 @@ fn request(arguments: &Arguments, image: &Image) -> Result<Value, CommandError> 
             path: path.clone(),
             source,
         })?;
-        request["UserData"] = json!(super::super::base64::encode(&data));
+        request["UserData"] = json!(crate::base64::encode(&data));
     }
     if let Some(token) = &arguments.client_token {
         request["ClientToken"] = json!(token);

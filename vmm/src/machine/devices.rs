@@ -76,7 +76,7 @@ impl PciBus {
             start: layout::HOLE.end(),
             length: 0,
         });
-        let root = Root::new(Arc::clone(&buses.memory), window(layout::PCI_MMIO32), window(high));
+        let root = Root::new(&buses.memory, window(layout::PCI_MMIO32), window(high));
         let bus = Self {
             root,
             mmio: Arc::clone(&buses.memory),

@@ -6,7 +6,7 @@ use super::{Function, Window, WindowError, Windows};
 use crate::bus::{Bus, BusDevice};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// The slots beside the host bridge's own.
 pub const SLOTS: u8 = 31;
@@ -42,7 +42,8 @@ struct Inner {
     bridge: ConfigSpace,
     slots: BTreeMap<u8, Slot>,
     windows: Windows,
-    mmio: Arc<Bus>,
+    /// Not owned: the bus owns the way to configuration space, and with it this root.
+    mmio: Weak<Bus>,
 }
 
 /// A host bridge with its bus. One lock guards all configuration accesses, as one register pair does on hardware.
@@ -54,7 +55,7 @@ pub struct Root {
 impl Root {
     /// A bus with nothing but the host bridge. Base address registers are placed and answered in `low` (below 4 GiB)
     /// and `high`, on `mmio`.
-    pub fn new(mmio: Arc<Bus>, low: Window, high: Window) -> Arc<Self> {
+    pub fn new(mmio: &Arc<Bus>, low: Window, high: Window) -> Arc<Self> {
         let bridge = ConfigSpace::new(Ids {
             device: (0x1b36, 0x0008),
             subsystem: (0x1af4, 0x1100),
@@ -65,7 +66,7 @@ impl Root {
             bridge,
             slots: BTreeMap::new(),
             windows: Windows::new(low, high),
-            mmio,
+            mmio: Arc::downgrade(mmio),
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -168,6 +169,9 @@ impl Root {
 impl Inner {
     /// Makes the bus agree with what the functions decode. What found its place taken gets it as soon as it is free.
     fn map(&mut self) {
+        let Some(mmio) = self.mmio.upgrade() else {
+            return;
+        };
         let mut wanted = Vec::new();
         for (number, slot) in &mut self.slots {
             for bar in slot.function.bars() {
@@ -176,7 +180,7 @@ impl Inner {
                 let mapped = slot.mapped.get(&bar.index).copied();
                 if let Some(old) = mapped.filter(|old| Some(*old) != address) {
                     slot.function.moved(bar.index, None);
-                    self.mmio.remove(old);
+                    mmio.remove(old);
                     slot.mapped.remove(&bar.index);
                 }
                 if let Some(address) = address.filter(|address| Some(*address) != mapped) {
@@ -189,7 +193,7 @@ impl Inner {
                 continue;
             };
             let device = slot.function.bar_device(bar.index);
-            if self.mmio.insert(address, bar.length, device).is_ok() {
+            if mmio.insert(address, bar.length, device).is_ok() {
                 slot.mapped.insert(bar.index, address);
                 slot.function.moved(bar.index, Some(address));
             }
@@ -357,7 +361,7 @@ mod tests {
     impl Machine {
         fn new(devices: u8) -> Self {
             let mmio = Arc::new(Bus::default());
-            let root = Root::new(mmio.clone(), LOW, HIGH);
+            let root = Root::new(&mmio, LOW, HIGH);
             let devices: Vec<_> = (1..=devices).map(Device::new).collect();
             for device in &devices {
                 root.insert(device.clone()).unwrap();

@@ -60,7 +60,7 @@ impl Default for Machine {
             start: 0x40_0000_0000,
             length: 0x1000_0000,
         };
-        let root = Root::new(Arc::clone(&mmio), low, high);
+        let root = Root::new(&mmio, low, high);
         let ecam = mmio.insert(ECAM, crate::pci::ECAM_SIZE, root.ecam());
         ecam.expect("an empty bus has room");
         let routes = Arc::new(MemoryRoutes::default());

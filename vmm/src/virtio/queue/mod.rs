@@ -148,3 +148,6 @@ impl Ring {
         Ok(self.queue.disable_notification(memory)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

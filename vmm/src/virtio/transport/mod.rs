@@ -6,6 +6,8 @@
 
 pub mod pci;
 pub mod registers;
+#[cfg(test)]
+mod tests;
 
 use super::device::{Chained, DeviceConfig, DriverLink, QueueInterrupt, QueueResources, StartQueueError, VirtioDevice};
 use super::queue::{RingLayout, RingLayoutError};

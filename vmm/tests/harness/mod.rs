@@ -1,5 +1,7 @@
 //! Drives the real `kiln-vmm` program over its control socket, with guests that are assembled for the occasion.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use kiln_vmm::protocol::{Answer, Boot, DeviceSpec, Event, FileIndex, MachineSpec, Report, Request, Response, Smbios};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::fs::{File, OpenOptions};
@@ -9,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -205,6 +207,11 @@ impl Monitor {
         serde_json::from_slice(&text).unwrap()
     }
 
+    /// Waits for the process to end, however it does.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// What is in the console log.
     pub fn console(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.path("console.log")).unwrap()).into_owned()
@@ -283,6 +290,13 @@ impl Client {
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.lines.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Sends `line` again and again until the socket takes no more.
+    pub fn send_while_it_is_taken(&mut self, line: &[u8]) {
+        let socket = self.lines.get_mut();
+        socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        while socket.write_all(line).is_ok() {}
     }
 
     /// Reads one line.

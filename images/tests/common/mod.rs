@@ -1,6 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use kiln_images::boot::{BootEntry, BootFile};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -165,21 +166,24 @@ impl Builder {
         path
     }
 
-    /// A disk with an MBR and these file systems, each with the type's number.
-    pub fn mbr(&mut self, parts: &[(&str, &Path)]) -> PathBuf {
-        let (path, name) = self.next("disk");
-        let (mut at, mut script) = (1 << 20, "label: dos\nlabel-id: 0xcafe0001\n".to_owned());
-        for (kind, part) in parts {
+    /// A disk with an MBR and these file systems, each with the number of its type.
+    pub fn mbr(&mut self, parts: &[(u8, &Path)]) -> PathBuf {
+        let (path, _) = self.next("disk");
+        let (mut at, mut sector) = (1 << 20, vec![0; 512]);
+        sector[440..444].copy_from_slice(&0xcafe_0001u32.to_le_bytes());
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        for (nth, (kind, part)) in parts.iter().enumerate() {
             let size = std::fs::metadata(part).expect("a size").len();
-            script += &format!("start={}, size={}, type={kind}\n", at / 512, size / 512);
+            let row = &mut sector[446 + nth * 16..][..16];
+            row[4] = *kind;
+            row[8..12].copy_from_slice(&u32::try_from(at / 512).expect("a small disk").to_le_bytes());
+            row[12..].copy_from_slice(&u32::try_from(size / 512).expect("a small disk").to_le_bytes());
             at += size.next_multiple_of(1 << 20);
         }
-        std::fs::File::create(&path)
-            .expect("a file")
-            .set_len(at)
-            .expect("its size");
-        run_with_input("sfdisk", &["--quiet", &name], &script);
-        self.fill(&path, parts);
+        sector.resize(usize::try_from(at).expect("a small disk"), 0);
+        std::fs::write(&path, sector).expect("a file");
+        let parts: Vec<_> = parts.iter().map(|(_, part)| ("", *part)).collect();
+        self.fill(&path, &parts);
         path
     }
 
@@ -216,4 +220,15 @@ pub fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         String::from_utf8_lossy(&output.stderr)
     );
     output.stdout
+}
+
+/// All bytes of a file that is to be booted.
+pub fn contents(file: &BootFile<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; file.len() as usize];
+    file.read_exact_at(&mut bytes, 0).expect("it can be read");
+    bytes
+}
+
+pub fn initrd(entry: &BootEntry<'_>) -> Vec<u8> {
+    contents(entry.initrd.as_ref().expect("a RAM disk"))
 }

@@ -87,6 +87,7 @@ enum Verb {
     Status(verbs::status::Arguments),
     Doctor(verbs::doctor::Arguments),
     Completion(verbs::completion::Arguments),
+    Names(verbs::completion::NamesArguments),
 }
 
 /// What a verb works with.
@@ -117,6 +118,7 @@ impl Verb {
             Verb::Status(arguments) => verbs::status::run(context, arguments).await,
             Verb::Doctor(arguments) => verbs::doctor::run(context, arguments).await,
             Verb::Completion(arguments) => verbs::completion::run(context, arguments),
+            Verb::Names(arguments) => verbs::completion::names(context, arguments).await,
         }
     }
 }

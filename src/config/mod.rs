@@ -353,6 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_are_valid() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(examples).unwrap() {
+            Config::load(Some(&entry.unwrap().path())).unwrap();
+            seen += 1;
+        }
+        assert!(seen > 0);
+    }
+
+    #[test]
     fn a_named_file_must_exist() {
         let directory = tempfile::tempdir().unwrap();
         let error = Config::load(Some(&directory.path().join("none.toml"))).unwrap_err();

@@ -133,9 +133,12 @@ fn unreached(instance: &Instance, goal: Goal) -> CommandError {
     }
 }
 
-/// Whether an event is about this instance.
+/// Whether an event is about this instance; one that is about none says that others were missed.
 fn concerns(event: &Value, id: &str) -> bool {
-    event.get("InstanceId").and_then(Value::as_str) == Some(id)
+    event
+        .get("InstanceId")
+        .and_then(Value::as_str)
+        .is_none_or(|about| about == id)
 }
 
 #[cfg(test)]
@@ -152,6 +155,19 @@ mod tests {
                 .unwrap_err()
                 .contains("running, stopped, terminated")
         );
+    }
+
+    #[test]
+    fn missed_events_are_a_reason_to_look() {
+        assert!(concerns(
+            &serde_json::json!({"InstanceId": "i-1", "State": "running"}),
+            "i-1"
+        ));
+        assert!(!concerns(
+            &serde_json::json!({"InstanceId": "i-2", "State": "running"}),
+            "i-1"
+        ));
+        assert!(concerns(&serde_json::json!({"Event": "missed", "Count": 3}), "i-1"));
     }
 
     #[test]

@@ -144,6 +144,16 @@ impl ConfigSpace {
         self.command() & BUS_MASTER != 0
     }
 
+    /// All values, to be kept.
+    pub fn save(&self) -> Vec<u8> {
+        self.values.to_vec()
+    }
+
+    /// Takes values that were kept, as far as a driver could have written them.
+    pub fn restore(&mut self, values: &[u8]) {
+        self.write(0, values);
+    }
+
     /// Back to how it was before anything was written, with what firmware placed forgotten too.
     pub fn reset(&mut self) {
         for (value, mask) in self.values.iter_mut().zip(self.masks) {

@@ -19,6 +19,7 @@ pub use root::{InsertError, Root, SLOTS};
 pub use window::{Window, WindowError, Windows};
 
 use crate::bus::BusDevice;
+use crate::virtio::device::{RestoreError, SavedState};
 use std::sync::Arc;
 
 /// The bytes of ECAM space that one bus takes: 32 devices of 8 functions of 4 KiB.
@@ -55,6 +56,17 @@ pub trait Function: Send + Sync {
     fn read_config(&self, offset: u16, data: &mut [u8]);
     /// Takes what was written to configuration space at `offset`.
     fn write_config(&self, offset: u16, data: &[u8]);
+    /// Stops all I/O where it stands, and waits until it does; registers still answer. Called by a thread that may wait.
+    fn pause(&self);
+    /// Goes on.
+    fn resume(&self);
+    /// All that must be kept for the function to go on elsewhere; none after [`Self::stop`]. Called while it is paused.
+    fn save(&self) -> Option<SavedState>;
+    /// Takes what [`Self::save`] gave. Called while it is paused, before the guest has touched it.
+    ///
+    /// # Errors
+    /// It is another kind's, or impossible.
+    fn restore(&self, state: &SavedState) -> Result<(), RestoreError>;
     /// Ends all I/O for good and waits until it is durable. Called once, with the vCPUs stopped, by a thread that may
     /// wait.
     fn stop(&self);

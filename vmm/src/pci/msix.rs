@@ -5,6 +5,7 @@
 //! nothing is lost and nothing is sent twice. Everything that a vCPU thread does here is an ioctl.
 
 use crate::events::{EventRoutes, Gsi, MsiMessage};
+use crate::virtio::device::RestoreError;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -232,10 +233,14 @@ impl Msix {
         self.vectors.iter().map(|vector| vector.lock().entry).collect()
     }
 
-    /// Takes entries that were saved; gives them back if they are not as many as there are vectors.
-    pub fn restore(&self, entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
+    /// Takes entries that were saved, if they are as many as there are vectors.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn restore(&self, entries: Vec<Entry>) -> Result<(), RestoreError> {
         if entries.len() != self.vectors.len() {
-            return Err(entries);
+            let (kind, what) = ("msix", "number of vectors");
+            return Err(RestoreError::Impossible { kind, what });
         }
         let control = self.lock();
         for (vector, entry) in self.vectors.iter().zip(entries) {

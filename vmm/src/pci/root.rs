@@ -4,6 +4,7 @@
 use super::config::{ConfigSpace, Ids};
 use super::{Function, Window, WindowError, Windows};
 use crate::bus::{Bus, BusDevice};
+use crate::virtio::device::{RestoreError, SavedState};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -105,6 +106,47 @@ impl Root {
         functions
             .map(|(slot, entry)| (*slot, Arc::clone(&entry.function)))
             .collect()
+    }
+
+    /// Stops the I/O of every function where it stands. The vCPUs must not run.
+    pub fn pause(&self) {
+        for (_, function) in self.functions() {
+            function.pause();
+        }
+    }
+
+    /// Lets every function go on.
+    pub fn resume(&self) {
+        for (_, function) in self.functions() {
+            function.resume();
+        }
+    }
+
+    /// What must be kept of the functions, by slot. They must be paused.
+    pub fn save(&self) -> BTreeMap<u8, SavedState> {
+        let functions = self.functions().into_iter();
+        functions
+            .filter_map(|(slot, function)| Some((slot, function.save()?)))
+            .collect()
+    }
+
+    /// Takes what was kept, into a bus with the same functions, new and paused.
+    ///
+    /// # Errors
+    /// A state is not one of the function in its slot, or there is no such slot.
+    pub fn restore(&self, states: &BTreeMap<u8, SavedState>) -> Result<(), RestoreError> {
+        let functions: BTreeMap<_, _> = self.functions().into_iter().collect();
+        if !functions.keys().eq(states.keys()) {
+            let (kind, what) = ("pci", "slots");
+            return Err(RestoreError::Impossible { kind, what });
+        }
+        for (slot, function) in &functions {
+            if let Some(state) = states.get(slot) {
+                function.restore(state)?;
+            }
+        }
+        self.lock().map();
+        Ok(())
     }
 
     /// Ends the I/O of every function and waits until it is durable. The vCPUs must not run any more.
@@ -348,6 +390,14 @@ mod tests {
         }
         fn write_config(&self, offset: u16, data: &[u8]) {
             self.config.lock().unwrap().write(offset, data);
+        }
+        fn pause(&self) {}
+        fn resume(&self) {}
+        fn save(&self) -> Option<SavedState> {
+            None
+        }
+        fn restore(&self, _state: &SavedState) -> Result<(), RestoreError> {
+            Ok(())
         }
         fn stop(&self) {}
     }

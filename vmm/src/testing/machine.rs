@@ -50,7 +50,13 @@ pub struct Machine {
 impl Default for Machine {
     fn default() -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]);
-        let memory = Arc::new(memory.expect("memory for a test"));
+        Self::with_memory(Arc::new(memory.expect("memory for a test")))
+    }
+}
+
+impl Machine {
+    /// A machine with the memory of another.
+    pub fn with_memory(memory: Arc<GuestMemoryMmap>) -> Self {
         let mmio = Arc::new(Bus::default());
         let low = Window {
             start: 0xc000_0000,

@@ -503,3 +503,80 @@ fn lock_elsewhere(named: &tempfile::NamedTempFile, test: impl FnOnce(File)) {
     block::lock(&other, false).unwrap();
     test(open());
 }
+
+#[test]
+fn a_device_that_was_saved_goes_on_elsewhere_as_if_nothing_had_been() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 2}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let at = layout(&driver, 0, 0).data;
+    machine.write(driver.structure(4) + 32, &[0]);
+    assert_eq!(request(&machine, &mut driver, IN, 1, &[writable(at, 512)]).0, 0);
+    machine.root.pause();
+    let states = machine.root.save();
+    let queue = driver.queues.remove(0);
+    drop(driver);
+    let Machine {
+        memory,
+        context,
+        root,
+        mmio,
+        ..
+    } = machine;
+    drop((root, mmio));
+
+    let other = Machine::with_memory(memory);
+    drop(context);
+    let files = vec![file.try_clone().unwrap()];
+    other
+        .add(
+            "blk",
+            "vol-0123456789abcdef0",
+            json!({"read_only": false, "queues": 2}),
+            files,
+        )
+        .unwrap();
+    other.root.pause();
+    let text = serde_json::to_string(&states).unwrap();
+    other.root.restore(&serde_json::from_str(&text).unwrap()).unwrap();
+    other.root.resume();
+    let mut driver = Driver::find(&other, slot);
+    driver.queues.push(queue);
+    assert_eq!((driver.status(), other.read::<1>(driver.structure(4) + 32)), (15, [0]));
+    for sector in 2..20 {
+        assert_eq!(request(&other, &mut driver, IN, sector, &[writable(at, 512)]).0, 0);
+        assert_eq!(other.memory.read_obj::<u64>(GuestAddress(at)).unwrap(), sector * 64);
+    }
+}
+
+#[test]
+fn what_has_ended_has_no_state() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+    Driver::probe(&machine, slot, ALL);
+    machine.root.stop();
+    machine.root.pause();
+    assert!(machine.root.save().is_empty());
+}
+
+#[test]
+fn a_state_of_another_volume_or_with_other_queues_is_refused() {
+    let (first, _, slot) = machine(json!({"read_only": false, "queues": 2}));
+    Driver::probe(&first, slot, ALL);
+    first.root.pause();
+    let good = first.root.save();
+    let refuse = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut text = serde_json::to_value(&good).unwrap();
+        change(&mut text["1"]);
+        let (other, _, _) = machine(json!({"read_only": false, "queues": 2}));
+        other.root.pause();
+        let states = serde_json::from_value(text).unwrap();
+        assert!(other.root.restore(&states).is_err());
+    };
+    refuse(&|state| state["state"]["device"]["state"]["capacity"] = json!(1));
+    refuse(&|state| state["state"]["device"]["version"] = json!(2));
+    refuse(&|state| state["state"]["registers"]["queues"] = json!([]));
+    refuse(&|state| state["state"]["registers"]["accepted"] = json!(u64::MAX));
+    refuse(&|state| state["state"]["registers"]["queues"][0]["addresses"]["used"] = json!(3));
+    refuse(&|state| state["state"]["msix"] = json!([]));
+    refuse(&|state| state["state"]["surplus"] = json!(1));
+    refuse(&|state| state["version"] = json!(0));
+}

@@ -97,10 +97,11 @@ impl Ring {
         let size = self.queue.size();
         let base = GuestAddress(self.queue.desc_table());
         let available = self.queue.avail_idx(memory, Ordering::Acquire)?.0;
-        if available == self.queue.next_avail() {
+        let new = available.wrapping_sub(self.queue.next_avail());
+        if new == 0 {
             return Ok(None);
         }
-        if available.wrapping_sub(self.queue.next_used()) > size {
+        if u32::from(new) + u32::from(self.in_flight()) > u32::from(size) {
             return Err(RingError::TooMany { size });
         }
         let chain = self.queue.iter(memory)?.next();

@@ -9,22 +9,26 @@ pub mod registers;
 #[cfg(test)]
 mod tests;
 
-use super::device::{Chained, DeviceConfig, DriverLink, QueueInterrupt, QueueResources, StartQueueError, VirtioDevice};
+use super::device::{
+    Chained, DeviceConfig, DriverLink, Memory, QueueInterrupt, QueueResources, RestoreError, SavedState,
+    StartQueueError, VirtioDevice,
+};
 use super::queue::{RingLayout, RingLayoutError};
 use crate::protocol::Event;
 use crate::registry::Context;
-use registers::{Action, QueueRegisters, Registers};
+use registers::{Action, QueueRegisters, Registers, SavedRegisters};
 use std::fmt::Display;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use vm_memory::GuestAddressSpace;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::device::Memory;
-
 /// How many times a device reports a broken driver; a guest that breaks it over and over is not worth more lines.
 const REPORTS: u32 = 16;
+
+/// Something to be done to a device by its own thread.
+type Errand = Box<dyn FnOnce(&mut dyn VirtioDevice) + Send>;
 
 /// How a bus interrupts the driver.
 pub trait Interrupts: Send + Sync {
@@ -69,6 +73,7 @@ pub struct Transport {
     memory: Memory,
     doorbells: Vec<Arc<EventFd>>,
     events: Arc<dyn Fn(Event) + Send + Sync>,
+    errands: Mutex<Vec<Errand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -102,6 +107,7 @@ impl Transport {
                 source,
             })?,
             events: Arc::clone(&context.events),
+            errands: Mutex::default(),
             thread: Mutex::new(None),
         });
         let own = Arc::clone(&transport);
@@ -169,6 +175,55 @@ impl Transport {
         self.config.write(offset, data, registers.accepted());
     }
 
+    /// Stops all queues where they stand, and waits until they do. For threads that may wait.
+    pub fn pause(&self) {
+        self.change(|registers| registers.hold(true));
+        let still = self.changed.wait_while(self.lock(), |registers| !registers.still());
+        drop(still.unwrap_or_else(|e| e.into_inner()));
+    }
+
+    /// Lets all queues go on.
+    pub fn resume(&self) {
+        self.change(|registers| registers.hold(false));
+    }
+
+    /// What must be kept of a device that is paused: the registers, and what its kind needs.
+    pub fn save(&self) -> Option<(SavedRegisters, SavedState)> {
+        let device = self.on_thread(|device| device.save())?;
+        Some((self.read(Registers::save), device))
+    }
+
+    /// Takes what was kept. The device must be paused, and new.
+    ///
+    /// # Errors
+    /// It is another kind's, or impossible.
+    pub fn restore(&self, registers: SavedRegisters, device: SavedState) -> Result<(), RestoreError> {
+        let impossible = |what| RestoreError::Impossible { kind: "virtio", what };
+        let restored = self.on_thread(move |own| own.restore(&device));
+        restored.ok_or_else(|| impossible("thread"))??;
+        let memory = self.memory.memory();
+        let check = |queue: &QueueRegisters| RingLayout::check(queue.addresses, queue.size, queue.max_size(), &memory);
+        self.change(|own| own.restore(registers, check)).map_err(impossible)
+    }
+
+    /// Has the device's thread run `errand`, and waits for it; none if the thread has ended.
+    fn on_thread<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut dyn VirtioDevice) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let errand: Errand = Box::new(move |device| {
+            let _ = answer.send(errand(device));
+        });
+        self.change(|registers| {
+            // After the end nobody would take it; dropped here, it closes the channel.
+            if !registers.ending() {
+                self.errands.lock().unwrap_or_else(|e| e.into_inner()).push(errand);
+            }
+        });
+        answered.recv().ok()
+    }
+
     /// Stops all queues for good, waits until they stand still, and ends the thread. May be called again.
     pub fn stop(&self) {
         self.change(Registers::end);
@@ -187,7 +242,13 @@ impl Transport {
     fn serve(self: Arc<Self>, mut device: Box<dyn VirtioDevice>) {
         let mut reports = REPORTS;
         loop {
-            match self.next_action() {
+            for errand in self.take_errands() {
+                errand(&mut *device);
+            }
+            let Some(action) = self.next_action() else {
+                continue;
+            };
+            match action {
                 Action::Start {
                     index,
                     layout,
@@ -217,19 +278,28 @@ impl Transport {
                     self.report(&mut reports, reason);
                 }
                 Action::Kick { index } => self.ring(index),
-                Action::End => return,
+                // Whoever still waits for an errand learns by its being dropped that nobody will run it.
+                Action::End => return drop(self.take_errands()),
             }
         }
     }
 
-    fn next_action(&self) -> Action {
+    /// Waits until there is something to do; none if it is an errand.
+    fn next_action(&self) -> Option<Action> {
         let mut registers = self.lock();
         loop {
             if let Some(action) = registers.next_action() {
-                return action;
+                return Some(action);
+            }
+            if !self.errands.lock().unwrap_or_else(|e| e.into_inner()).is_empty() {
+                return None;
             }
             registers = self.changed.wait(registers).unwrap_or_else(|e| e.into_inner());
         }
+    }
+
+    fn take_errands(&self) -> Vec<Errand> {
+        std::mem::take(&mut *self.errands.lock().unwrap_or_else(|e| e.into_inner()))
     }
 
     fn resources(self: &Arc<Self>, index: u16, layout: RingLayout) -> Option<QueueResources> {

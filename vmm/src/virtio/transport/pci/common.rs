@@ -15,6 +15,20 @@ pub struct Selectors {
 }
 
 impl Selectors {
+    /// What must be kept.
+    pub fn save(&self) -> (u32, u32, u16) {
+        let device = self.device_feature.load(Ordering::Relaxed);
+        let driver = self.driver_feature.load(Ordering::Relaxed);
+        (device, driver, self.queue.load(Ordering::Relaxed))
+    }
+
+    /// Takes what was kept.
+    pub fn restore(&self, (device, driver, queue): (u32, u32, u16)) {
+        self.device_feature.store(device, Ordering::Relaxed);
+        self.driver_feature.store(driver, Ordering::Relaxed);
+        self.queue.store(queue, Ordering::Relaxed);
+    }
+
     /// Back to zero, as after a reset.
     pub fn reset(&self) {
         self.device_feature.store(0, Ordering::Relaxed);

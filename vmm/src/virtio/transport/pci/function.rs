@@ -3,6 +3,7 @@
 
 use super::capabilities::{self, AF_INITIATE_FLR, Places};
 use super::common::{Common, Selectors};
+use super::saved;
 use super::vectors::Vectors;
 use super::{BAR, BAR_LENGTH, COMMON, DEVICE, ISR, MAX_QUEUES, NOTIFY, NOTIFY_MULTIPLIER, PAGE, PENDING, TABLE};
 use crate::bus::BusDevice;
@@ -11,7 +12,7 @@ use crate::pci::config::ConfigSpace;
 use crate::pci::msix::Msix;
 use crate::pci::{Bar, Function};
 use crate::registry::Context;
-use crate::virtio::device::VirtioDevice;
+use crate::virtio::device::{RestoreError, SavedState, VirtioDevice};
 use crate::virtio::transport::{Transport, TransportError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -281,6 +282,51 @@ impl Function for VirtioFunction {
             self.reset(&mut config);
         }
         self.follow(&config);
+    }
+
+    fn pause(&self) {
+        self.structures.transport.pause();
+    }
+
+    fn resume(&self) {
+        self.structures.transport.resume();
+    }
+
+    fn save(&self) -> Option<SavedState> {
+        let Structures {
+            transport,
+            vectors,
+            selectors,
+            msix,
+        } = &*self.structures;
+        let (registers, device) = transport.save()?;
+        let state = saved::State {
+            config: self.config().save(),
+            msix: msix.save(),
+            vectors: vectors.save(),
+            selectors: selectors.save(),
+            registers,
+            device,
+        };
+        Some(SavedState::new(saved::KIND, saved::VERSION, &state))
+    }
+
+    fn restore(&self, state: &SavedState) -> Result<(), RestoreError> {
+        let state: saved::State = state.parse(saved::KIND, saved::VERSION)?;
+        let Structures {
+            transport,
+            vectors,
+            selectors,
+            msix,
+        } = &*self.structures;
+        transport.restore(state.registers, state.device)?;
+        vectors.restore(state.vectors);
+        selectors.restore(state.selectors);
+        msix.restore(state.msix)?;
+        let mut config = self.config();
+        config.restore(&state.config);
+        self.follow(&config);
+        Ok(())
     }
 
     fn stop(&self) {

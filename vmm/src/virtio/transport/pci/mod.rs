@@ -15,6 +15,7 @@
 mod capabilities;
 mod common;
 mod function;
+mod saved;
 mod vectors;
 
 pub use function::{AttachError, attach};

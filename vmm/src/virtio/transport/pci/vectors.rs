@@ -60,6 +60,22 @@ impl Vectors {
         }
     }
 
+    /// What must be kept: the vector for the configuration, those of the queues, and the interrupt status.
+    pub fn save(&self) -> (u16, Vec<u16>, u8) {
+        let queues = self.queues.iter().map(|queue| queue.load(Ordering::Acquire));
+        let status = self.status.load(Ordering::Acquire);
+        (self.configuration(), queues.collect(), status)
+    }
+
+    /// Takes what was kept; a vector that can't be one becomes none.
+    pub fn restore(&self, (configuration, queues, status): (u16, Vec<u16>, u8)) {
+        self.set_configuration(configuration);
+        for (index, vector) in (0..).zip(queues) {
+            self.set_queue_vector(index, vector);
+        }
+        self.status.store(status, Ordering::Release);
+    }
+
     fn valid(&self, vector: u16) -> u16 {
         match self.msix.vector(vector) {
             Some(_) => vector,

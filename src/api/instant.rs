@@ -10,13 +10,20 @@ pub fn instant(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
 }
 
+/// `2026-01-02T03:04:05.678901Z`: to the microsecond, for what EC2 has no word about.
+#[must_use]
+pub fn precise(at: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+    at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use time::macros::datetime;
 
     #[test]
-    fn a_time_is_written_in_utc_to_the_second() {
+    fn a_time_is_written_in_utc() {
         assert_eq!(
             instant(datetime!(2026-01-02 04:04:05.678 +1)),
             "2026-01-02T03:04:05.000Z"

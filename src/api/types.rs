@@ -22,6 +22,9 @@ struct DescribeInstanceTypes {
     filters: Vec<Filter>,
     max_results: Option<i64>,
     next_token: Option<String>,
+    /// Whether to list types that the region lacks, too; there are none.
+    #[serde(rename = "IncludeUnsupportedInRegion")]
+    _include_unsupported_in_region: bool,
 }
 
 #[derive(Serialize)]

@@ -6,8 +6,12 @@
 mod dispatch;
 mod json;
 pub mod model;
+mod native;
 mod routes;
 pub mod server;
 
 pub use dispatch::Dispatch;
 pub use routes::Routes;
+
+#[cfg(test)]
+mod tests;

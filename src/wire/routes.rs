@@ -2,6 +2,7 @@
 
 use super::dispatch::Dispatch;
 use super::json;
+use super::native::Native;
 use super::server::body::{Answer, answer};
 use super::server::{Asked, Respond};
 use crate::api::{Operations, World};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 /// All that the socket serves.
 pub struct Routes {
     dispatch: Dispatch,
+    native: Native,
 }
 
 impl Routes {
@@ -19,6 +21,7 @@ impl Routes {
     #[must_use]
     pub fn new(world: Arc<World>, operations: Operations) -> Self {
         Self {
+            native: Native::new(Arc::clone(&world)),
             dispatch: Dispatch::new(world, operations),
         }
     }
@@ -32,14 +35,17 @@ impl Respond for Routes {
             (&Method::POST, [operation]) if !operation.is_empty() => {
                 json::operation(&self.dispatch, operation, asked).await
             }
-            _ => not_found(&asked),
+            (_, segments) => match self.native.respond(segments, asked).await {
+                Ok(response) => response,
+                Err(asked) => not_found(&asked),
+            },
         }
     }
 }
 
 /// No resource of ours: the socket has no pages, so the answer says what there is.
 fn not_found(asked: &Asked) -> Response<Answer> {
-    let message = "There is nothing here; an operation is POST /<Operation>, DescribeInstances for instance";
+    let message = "There is nothing here; an operation is POST /<Operation>, and docs/openapi.json has the rest";
     let body = json!({"Error": {"Code": "NotFound", "Message": message}, "RequestId": asked.id.to_string()});
     answer(404, body.to_string())
 }

@@ -5,6 +5,8 @@
 
 pub mod check;
 pub mod digest;
+#[cfg(test)]
+pub(crate) mod random;
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;

@@ -1,0 +1,85 @@
+//! kiln's own resources beside EC2's operations: events, the console, an instance's timeline, the daemon's status.
+//!
+//! `docs/openapi.json` describes them; a test holds the two together.
+
+mod console;
+mod events;
+mod status;
+mod timeline;
+
+use super::json::refusal;
+use super::server::Asked;
+use super::server::body::{Answer, answer};
+use crate::api::{ApiError, Code, World, ids};
+use crate::model::InstanceId;
+use hyper::{Method, Response};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections without an end (events, consoles) at one time: fewer than there may be connections, so that they never
+/// keep requests out.
+const MAX_STREAMS: usize = 128;
+
+/// kiln's own resources.
+pub struct Native {
+    world: Arc<World>,
+    streams: Arc<Semaphore>,
+}
+
+impl Native {
+    /// Serves those of `world`.
+    #[must_use]
+    pub fn new(world: Arc<World>) -> Self {
+        Self {
+            world,
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
+    }
+
+    /// Answers a request for one of the resources; none if its path is not one of theirs.
+    pub async fn respond(&self, path: &[&str], asked: Asked) -> Result<Response<Answer>, Asked> {
+        if asked.request.method() != Method::GET {
+            return Err(asked);
+        }
+        let id = asked.id;
+        let answered = match path {
+            ["events"] => self
+                .stream()
+                .map(|permit| events::stream(&self.world, permit, asked.stop)),
+            ["status"] => status::status(&self.world).await.map(whole),
+            ["instances", instance, "timeline"] => match instance_id(instance) {
+                Ok(instance) => timeline::timeline(&self.world, instance).await.map(whole),
+                Err(error) => Err(error),
+            },
+            ["instances", instance, "console"] => match (instance_id(instance), self.stream()) {
+                (Ok(instance), Ok(permit)) => console::open(&self.world, instance, permit, asked).await,
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            },
+            _ => return Err(asked),
+        };
+        Ok(answered.unwrap_or_else(|error| refusal(&error, id)))
+    }
+
+    fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let message = format!("{MAX_STREAMS} streams of events and consoles are open; close one first");
+            ApiError::new(Code::RequestLimitExceeded, message)
+        })
+    }
+}
+
+fn whole(value: Value) -> Response<Answer> {
+    answer(200, value.to_string())
+}
+
+fn instance_id(text: &str) -> Result<InstanceId, ApiError> {
+    ids::parse(text, Code::InvalidInstanceIdMalformed)
+}
+
+fn no_instance(id: InstanceId) -> ApiError {
+    ids::not_found(Code::InvalidInstanceIdNotFound, "instance", &[id])
+}
+
+#[cfg(test)]
+mod tests;

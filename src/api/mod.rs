@@ -11,6 +11,7 @@ pub mod filter;
 pub mod ids;
 mod images;
 mod imports;
+mod instances;
 pub mod instant;
 pub mod operation;
 pub mod paging;
@@ -22,6 +23,7 @@ mod tags;
 pub(crate) mod testing;
 pub mod token;
 mod types;
+mod volumes;
 mod world;
 
 pub use call::{Call, Caller, RequestId};
@@ -36,10 +38,12 @@ pub fn operations() -> Operations {
         [
             images::rows(),
             imports::rows(),
+            instances::rows(),
             places::rows(),
             snapshots::rows(),
             tags::rows(),
             types::rows(),
+            volumes::rows(),
         ]
         .into_iter()
         .flatten(),

@@ -7,8 +7,9 @@ use crate::machine::Machines;
 use crate::store::layout::Layout;
 use crate::store::{OpenStoreError, Store};
 use crate::volumes::{HostFileError, Volumes};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 /// The daemon's parts. `kilnd` makes one at its start; handlers share it.
@@ -28,6 +29,8 @@ pub struct World {
     pub imports: Imports,
     /// The instances.
     pub instances: Instances,
+    /// Keeps a second daemon out as long as this one lives.
+    _lock: File,
 }
 
 /// Why the daemon's parts could not be put together.
@@ -37,6 +40,20 @@ pub enum OpenWorldError {
     #[error("Can't make the directory {path}")]
     Directory {
         /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another daemon uses the state directory.
+    #[error("Another daemon uses {state_dir}: give each its own --state-dir")]
+    InUse {
+        /// The state directory.
+        state_dir: PathBuf,
+    },
+    /// The state directory can't be locked.
+    #[error("Can't lock {path}")]
+    Lock {
+        /// The lock's file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -74,6 +91,7 @@ impl World {
             let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
             made.map_err(|source| OpenWorldError::Directory { path, source })?;
         }
+        let lock = lock(&layout)?;
         let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
         let store = Store::open(&layout.database())?;
         let volumes = Volumes::open(store.clone(), layout.clone()).await?;
@@ -88,7 +106,30 @@ impl World {
             volumes,
             imports,
             instances,
+            _lock: lock,
         })
+    }
+}
+
+/// Locks the state directory. The lock is the open file's: it goes with the process, however that ends.
+fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
+    let path = layout.lock();
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(OpenWorldError::Lock { path, source }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenWorldError::InUse {
+            state_dir: layout.state_dir().into(),
+        }),
+        Err(TryLockError::Error(source)) => Err(OpenWorldError::Lock { path, source }),
     }
 }
 

@@ -1,0 +1,68 @@
+//! Instances: RunInstances, DescribeInstances, their states, their status, their console.
+
+mod change;
+mod console;
+mod describe;
+mod run;
+mod status;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use super::error::{ApiError, Code};
+use super::{Operation, ids};
+use crate::model::InstanceId;
+use crate::store::{self, StoreError};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+
+/// The operations of this directory.
+pub fn rows() -> Vec<Operation> {
+    vec![
+        Operation::new("DescribeInstanceStatus", status::describe),
+        Operation::new("DescribeInstances", describe::describe),
+        Operation::new("GetConsoleOutput", console::output),
+        Operation::new("RebootInstances", change::reboot),
+        Operation::new("RunInstances", run::run),
+        Operation::new("StartInstances", change::start),
+        Operation::new("StopInstances", change::stop),
+        Operation::new("TerminateInstances", change::terminate),
+    ]
+}
+
+/// The instances that a request names: each once, all well formed.
+fn parse_ids(texts: &[String]) -> Result<Vec<InstanceId>, ApiError> {
+    let ids: BTreeSet<InstanceId> = ids::parse_all(texts, Code::InvalidInstanceIdMalformed)?
+        .into_iter()
+        .collect();
+    Ok(ids.into_iter().collect())
+}
+
+/// Checks that all instances that a request names are there.
+fn must_exist(connection: &Connection, ids: &[InstanceId]) -> Result<(), ApiError> {
+    let mut missing = Vec::new();
+    for &id in ids {
+        if store::instances::get(connection, id)?.is_none() {
+            missing.push(id);
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(not_found(&missing))
+    }
+}
+
+fn not_found(ids: &[InstanceId]) -> ApiError {
+    ids::not_found(Code::InvalidInstanceIdNotFound, "instance", ids)
+}
+
+/// All instances, or those that a request names.
+fn chosen(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<crate::model::Instance>, ApiError> {
+    if ids.is_empty() {
+        return Ok(store::instances::list(connection)?);
+    }
+    must_exist(connection, ids)?;
+    let found: Result<Vec<_>, StoreError> = ids.iter().map(|&id| store::instances::get(connection, id)).collect();
+    Ok(found?.into_iter().flatten().collect())
+}

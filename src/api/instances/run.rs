@@ -1,0 +1,251 @@
+//! RunInstances.
+
+use super::super::error::Code;
+use super::super::tagging::{TagSpecification, TagSpecifications};
+use super::super::token::ClientToken;
+use super::super::{ApiError, Call, ids};
+use super::wire::{Described, WireReservation};
+use crate::base64;
+use crate::chain::chain;
+use crate::config::InstanceTypeSpec;
+use crate::instance::{LaunchOrder, LaunchOrderError, VolumeOrder};
+use crate::model::{Architecture, GIB, Image, ImageId, ImageState, InstanceType, ShutdownBehavior};
+use crate::store;
+use serde::Deserialize;
+
+/// What an instance is when nothing is said.
+const DEFAULT_TYPE: &str = "t3.micro";
+/// The most instances of one launch.
+const MAX_COUNT: i64 = 1000;
+/// The most user data, in bytes, as EC2 has it.
+const MAX_USER_DATA: usize = 16 * 1024;
+/// The largest volume, in GiB, as EC2 has it.
+const MAX_VOLUME: i64 = 65536;
+/// The volume types that are all one here.
+const VOLUME_TYPES: [&str; 2] = ["gp2", "gp3"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RunInstances {
+    image_id: Option<String>,
+    instance_type: Option<String>,
+    min_count: i64,
+    max_count: i64,
+    #[serde(default)]
+    block_device_mappings: Vec<Mapping>,
+    client_token: Option<String>,
+    #[serde(default)]
+    tag_specifications: Vec<TagSpecification>,
+    instance_initiated_shutdown_behavior: Option<String>,
+    user_data: Option<String>,
+    placement: Option<Placement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Mapping {
+    device_name: Option<String>,
+    ebs: Option<Ebs>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+struct Ebs {
+    volume_size: Option<i64>,
+    delete_on_termination: Option<bool>,
+    volume_type: Option<String>,
+    snapshot_id: Option<String>,
+    encrypted: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Placement {
+    availability_zone: Option<String>,
+}
+
+pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReservation, ApiError> {
+    let order = order(&call, request).await?;
+    call.checked()?;
+    let launched = call.world.instances.launch(order).await.map_err(to_api)?;
+    let place = call.world.config.place.clone();
+    let described = call.world.store.read(move |tx| {
+        let instances = launched
+            .instances
+            .into_iter()
+            .map(|instance| Described::read(tx, instance));
+        let instances = instances
+            .map(|one| Ok(one?.to_wire(&place)))
+            .collect::<Result<_, ApiError>>()?;
+        Ok(WireReservation::new(&launched.reservation, &place, instances))
+    });
+    described.await
+}
+
+/// The request, checked.
+async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiError> {
+    let (min, max) = counts(request.min_count, request.max_count)?;
+    let image = image(call, request.image_id.as_deref()).await?;
+    let instance_type = instance_type(call, request.instance_type.as_deref(), &image)?;
+    let tags = TagSpecifications::new(request.tag_specifications, &["instance", "volume"])?;
+    if let Some(zone) = request.placement.and_then(|placement| placement.availability_zone)
+        && zone != call.world.config.place.zone()
+    {
+        let message = format!(
+            "Invalid availability zone: [{zone}]; this host is {}",
+            call.world.config.place.zone()
+        );
+        return Err(ApiError::new(Code::InvalidParameterValue, message));
+    }
+    let token = ClientToken::new(request.client_token, call.digest)?;
+    Ok(LaunchOrder {
+        volumes: volumes(&image, request.block_device_mappings)?,
+        image,
+        instance_type,
+        min,
+        max,
+        shutdown_behavior: behavior(request.instance_initiated_shutdown_behavior.as_deref())?,
+        user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
+        client_token: token.map(|token| token.token),
+        request_digest: call.digest.to_string(),
+        instance_tags: tags.of("instance").to_vec(),
+        volume_tags: tags.of("volume").to_vec(),
+    })
+}
+
+fn counts(min: i64, max: i64) -> Result<(u32, u32), ApiError> {
+    if min < 1 || max < min || max > MAX_COUNT {
+        let message = format!(
+            "MinCount {min} and MaxCount {max} are invalid: expecting 1 <= MinCount <= MaxCount <= {MAX_COUNT}"
+        );
+        return Err(invalid(message));
+    }
+    let count = |count: i64| u32::try_from(count).map_err(|_| invalid(format!("{count} is no number of instances")));
+    Ok((count(min)?, count(max)?))
+}
+
+async fn image(call: &Call, id: Option<&str>) -> Result<Image, ApiError> {
+    let id =
+        id.ok_or_else(|| ApiError::new(Code::MissingParameter, "The request must contain the parameter ImageId"))?;
+    let id: ImageId = ids::parse(id, Code::InvalidAmiIdMalformed)?;
+    let image = call.world.store.read(move |tx| store::images::get(tx, id)).await?;
+    let image = image.ok_or_else(|| ids::not_found(Code::InvalidAmiIdNotFound, "image", &[id]))?;
+    if image.state != ImageState::Available {
+        let message = format!("The image '{id}' is {}: it can't be launched", image.state.name());
+        return Err(ApiError::new(Code::InvalidAmiIdUnavailable, message));
+    }
+    Ok(image)
+}
+
+fn instance_type(call: &Call, name: Option<&str>, image: &Image) -> Result<InstanceType, ApiError> {
+    let name = name.unwrap_or(DEFAULT_TYPE);
+    let spec = call.world.types.get(name).ok_or_else(|| {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let message = format!("Invalid value '{shown}' for InstanceType: DescribeInstanceTypes lists those there are");
+        invalid(message)
+    })?;
+    if image.architecture != Architecture::X86_64 {
+        let of = image.architecture.name();
+        let message = format!("The architecture '{of}' of the image does not match the x86_64 of the type {name}");
+        return Err(invalid(message));
+    }
+    to_model(spec).ok_or_else(|| invalid(format!("The instance type {name} is larger than a machine can be")))
+}
+
+fn to_model(spec: &InstanceTypeSpec) -> Option<InstanceType> {
+    Some(InstanceType {
+        name: spec.name.clone(),
+        vcpus: spec.vcpus.try_into().ok()?,
+        threads_per_core: spec.threads_per_core.try_into().ok()?,
+        memory: spec.memory_mib.checked_mul(1 << 20)?,
+    })
+}
+
+/// The image's volumes, with what the request says of them.
+fn volumes(image: &Image, mappings: Vec<Mapping>) -> Result<Vec<VolumeOrder>, ApiError> {
+    let mut volumes: Vec<VolumeOrder> = image
+        .block_devices
+        .iter()
+        .map(|device| VolumeOrder {
+            device_name: device.device_name.clone(),
+            snapshot: device.snapshot,
+            size: device.size.div_ceil(GIB).max(1).saturating_mul(GIB),
+            delete_on_termination: device.delete_on_termination,
+        })
+        .collect();
+    for mapping in mappings {
+        let name = mapping.device_name.unwrap_or_default();
+        let volume = volumes
+            .iter_mut()
+            .find(|volume| volume.device_name == name)
+            .ok_or_else(|| {
+                let message =
+                    format!("The image has no device {name:?}: volumes beside those of the image are not served yet");
+                ApiError::new(Code::UnsupportedOperation, message)
+            })?;
+        apply(volume, mapping.ebs.unwrap_or_default())?;
+    }
+    Ok(volumes)
+}
+
+fn apply(volume: &mut VolumeOrder, ebs: Ebs) -> Result<(), ApiError> {
+    let unserved = |what: String| Err(ApiError::new(Code::UnsupportedOperation, what));
+    if ebs.encrypted {
+        return unserved("Encrypted volumes are not served".into());
+    }
+    if let Some(kind) = ebs.volume_type.filter(|kind| !VOLUME_TYPES.contains(&kind.as_str())) {
+        return unserved(format!("Volumes of the type {kind} are not served: gp3 is"));
+    }
+    if ebs.snapshot_id.is_some_and(|id| id != volume.snapshot.to_string()) {
+        return unserved("Another snapshot than the image's own is not served: register an image of it".into());
+    }
+    if let Some(size) = ebs.volume_size {
+        let least = volume.size / GIB;
+        let bytes = u64::try_from(size)
+            .ok()
+            .filter(|_| size <= MAX_VOLUME)
+            .and_then(|size| size.checked_mul(GIB));
+        volume.size = bytes.filter(|&bytes| bytes >= volume.size).ok_or_else(|| {
+            let message = format!(
+                "Volume of size {size}GB is smaller than the snapshot '{}' (expecting {least} to {MAX_VOLUME})",
+                volume.snapshot
+            );
+            ApiError::new(Code::InvalidBlockDeviceMapping, message)
+        })?;
+    }
+    if let Some(delete) = ebs.delete_on_termination {
+        volume.delete_on_termination = delete;
+    }
+    Ok(())
+}
+
+fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
+    let Some(name) = name else {
+        return Ok(ShutdownBehavior::default());
+    };
+    ShutdownBehavior::from_name(name)
+        .ok_or_else(|| invalid("InstanceInitiatedShutdownBehavior must be stop or terminate".into()))
+}
+
+fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
+    let data = base64::decode(text).ok_or_else(|| invalid("Invalid BASE64 encoding of user data".into()))?;
+    if data.len() > MAX_USER_DATA {
+        return Err(invalid(format!("User data is limited to {MAX_USER_DATA} bytes")));
+    }
+    Ok(data)
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::new(Code::InvalidParameterValue, message)
+}
+
+fn to_api(error: LaunchOrderError) -> ApiError {
+    match &error {
+        LaunchOrderError::Capacity(_) | LaunchOrderError::Space(crate::volumes::SpaceError::Full { .. }) => {
+            ApiError::new(Code::InsufficientInstanceCapacity, chain(&error))
+        }
+        LaunchOrderError::ImageGone(id) => ids::not_found(Code::InvalidAmiIdNotFound, "image", &[id]),
+        LaunchOrderError::TokenMismatch => ApiError::new(Code::IdempotentParameterMismatch, error.to_string()),
+        LaunchOrderError::Space(_) | LaunchOrderError::Store(_) => ApiError::internal(&error),
+    }
+}

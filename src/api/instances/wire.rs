@@ -1,0 +1,217 @@
+//! An instance as EC2 writes it.
+
+use super::super::instant::instant;
+use super::super::tagging::WireTag;
+use crate::config::Place;
+use crate::model::{Attachment, Instance, InstanceState, Reservation, Tag, Volume, VolumeState};
+use crate::store::{self, StoreError};
+use rusqlite::Connection;
+use serde::Serialize;
+
+/// `InstanceState`.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WireState {
+    code: u16,
+    name: &'static str,
+}
+
+impl From<InstanceState> for WireState {
+    fn from(state: InstanceState) -> Self {
+        Self {
+            code: state.code(),
+            name: state.name(),
+        }
+    }
+}
+
+/// `Reservation`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WireReservation {
+    reservation_id: String,
+    owner_id: String,
+    groups: [(); 0],
+    pub(super) instances: Vec<WireInstance>,
+}
+
+impl WireReservation {
+    pub(super) fn new(reservation: &Reservation, place: &Place, instances: Vec<WireInstance>) -> Self {
+        Self {
+            reservation_id: reservation.id.to_string(),
+            owner_id: place.account().to_owned(),
+            groups: [],
+            instances,
+        }
+    }
+}
+
+/// `Instance`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WireInstance {
+    pub(super) instance_id: String,
+    image_id: String,
+    state: WireState,
+    state_reason: Option<WireReason>,
+    state_transition_reason: String,
+    instance_type: String,
+    architecture: &'static str,
+    ami_launch_index: u32,
+    launch_time: String,
+    client_token: String,
+    kernel_id: Option<String>,
+    ramdisk_id: Option<String>,
+    placement: WirePlacement,
+    monitoring: WireMonitoring,
+    private_dns_name: &'static str,
+    public_dns_name: &'static str,
+    product_codes: [(); 0],
+    security_groups: [(); 0],
+    network_interfaces: [(); 0],
+    root_device_name: String,
+    root_device_type: &'static str,
+    block_device_mappings: Vec<WireMapping>,
+    virtualization_type: &'static str,
+    hypervisor: &'static str,
+    ebs_optimized: bool,
+    ena_support: bool,
+    cpu_options: WireCpuOptions,
+    platform_details: &'static str,
+    usage_operation: &'static str,
+    boot_mode: &'static str,
+    current_instance_boot_mode: &'static str,
+    tags: Vec<WireTag>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireReason {
+    code: &'static str,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WirePlacement {
+    availability_zone: String,
+    group_name: &'static str,
+    tenancy: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireMonitoring {
+    state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireCpuOptions {
+    core_count: u8,
+    threads_per_core: u8,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireMapping {
+    device_name: String,
+    ebs: WireEbs,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireEbs {
+    volume_id: String,
+    status: &'static str,
+    attach_time: String,
+    delete_on_termination: bool,
+}
+
+/// An instance with what hangs on it.
+pub(super) struct Described {
+    pub(super) instance: Instance,
+    pub(super) volumes: Vec<(Volume, Attachment)>,
+    pub(super) tags: Vec<Tag>,
+}
+
+impl Described {
+    pub(super) fn read(connection: &Connection, instance: Instance) -> Result<Self, StoreError> {
+        let volumes = store::volumes::of_instance(connection, instance.id)?;
+        let tags = store::tags::of(connection, crate::model::ResourceId::Instance(instance.id))?;
+        Ok(Self {
+            instance,
+            volumes,
+            tags,
+        })
+    }
+
+    pub(super) fn to_wire(&self, place: &Place) -> WireInstance {
+        let instance = &self.instance;
+        let reason = instance.reason.as_ref();
+        let threads = instance.instance_type.threads_per_core.max(1);
+        WireInstance {
+            instance_id: instance.id.to_string(),
+            image_id: instance.image.to_string(),
+            state: instance.state.into(),
+            state_reason: reason.map(|reason| WireReason {
+                code: reason.code.name(),
+                message: reason.message(),
+            }),
+            state_transition_reason: reason.map(crate::model::StateReason::transition).unwrap_or_default(),
+            instance_type: instance.instance_type.name.clone(),
+            architecture: instance.architecture.name(),
+            ami_launch_index: instance.launch_index,
+            launch_time: instant(instance.launched),
+            client_token: instance.client_token.clone().unwrap_or_default(),
+            kernel_id: instance.kernel.map(|id| id.to_string()),
+            ramdisk_id: instance.ramdisk.map(|id| id.to_string()),
+            placement: WirePlacement {
+                availability_zone: place.zone().to_owned(),
+                group_name: "",
+                tenancy: "default",
+            },
+            monitoring: WireMonitoring { state: "disabled" },
+            private_dns_name: "",
+            public_dns_name: "",
+            product_codes: [],
+            security_groups: [],
+            network_interfaces: [],
+            root_device_name: instance.root_device_name.clone(),
+            root_device_type: "ebs",
+            block_device_mappings: self.volumes.iter().map(WireMapping::from).collect(),
+            virtualization_type: "hvm",
+            hypervisor: "xen",
+            ebs_optimized: false,
+            ena_support: false,
+            cpu_options: WireCpuOptions {
+                core_count: instance.instance_type.vcpus / threads,
+                threads_per_core: threads,
+            },
+            platform_details: "Linux/UNIX",
+            usage_operation: "RunInstances",
+            boot_mode: "legacy-bios",
+            current_instance_boot_mode: "legacy-bios",
+            tags: self.tags.iter().cloned().map(WireTag::from).collect(),
+        }
+    }
+}
+
+impl From<&(Volume, Attachment)> for WireMapping {
+    fn from((volume, attachment): &(Volume, Attachment)) -> Self {
+        let status = if volume.state == VolumeState::Creating {
+            "attaching"
+        } else {
+            "attached"
+        };
+        Self {
+            device_name: attachment.device_name.clone(),
+            ebs: WireEbs {
+                volume_id: volume.id.to_string(),
+                status,
+                attach_time: instant(attachment.attached),
+                delete_on_termination: attachment.delete_on_termination,
+            },
+        }
+    }
+}

@@ -65,10 +65,13 @@ impl Journal {
         self.copies.get(&block).copied()
     }
 
-    /// Splits a run of blocks into runs of where their newest contents are.
-    pub(super) fn split(&self, block: u64, count: u64) -> Vec<(u64, u64)> {
+    /// Splits a run of blocks into runs of where their newest contents are; none if that can't be said in whole blocks.
+    pub(super) fn split(&self, block: u64, count: u64) -> Option<Vec<(u64, u64)>> {
         let (mut parts, mut at, end) = (Vec::new(), block, block.saturating_add(count));
         for (&moved, copy) in self.copies.range(block..end) {
+            if copy.escaped {
+                return None;
+            }
             if moved > at {
                 parts.push((at, moved - at));
             }
@@ -78,7 +81,7 @@ impl Journal {
         if at < end {
             parts.push((at, end - at));
         }
-        parts
+        Some(parts)
     }
 }
 

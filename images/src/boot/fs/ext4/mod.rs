@@ -90,7 +90,10 @@ impl<'w, 'd> Ext4<'w, 'd> {
             .checked_sub(file.len())
             .ok_or(FsError::Damaged("extents overlap"))?;
         file.push(gap.min(size.saturating_sub(file.len())), None)?;
-        for (block, count) in self.journal.split(run.block, run.count) {
+        let parts = self.journal.split(run.block, run.count);
+        for (block, count) in parts.ok_or(FsError::Unsupported(
+            "a file whose journaled contents look like a journal",
+        ))? {
             let here = self.superblock.block_start(block)?;
             self.superblock.block_start(block + count - 1)?;
             let len = (count * block_size).min(size.saturating_sub(file.len()));

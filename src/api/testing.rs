@@ -36,11 +36,20 @@ impl TestWorld {
 
     /// The world as the next daemon finds it.
     pub async fn restart(self) -> Self {
-        let world = Arc::new(World::open(self.config.clone()).await.unwrap());
+        let Self {
+            world,
+            dispatch,
+            config,
+            _directory,
+        } = self;
+        // The state directory is the old daemon's as long as it is there.
+        drop((world, dispatch));
+        let world = Arc::new(World::open(config.clone()).await.unwrap());
         Self {
             dispatch: Dispatch::new(Arc::clone(&world), operations()),
             world,
-            ..self
+            config,
+            _directory,
         }
     }
 

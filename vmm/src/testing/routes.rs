@@ -53,6 +53,20 @@ impl MemoryRoutes {
         }
     }
 
+    /// Waits up to `limit` for a message with this data, and drops others; false if it did not come.
+    pub fn wait_for(&self, data: u32, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self
+                .wait_messages(end.saturating_duration_since(Instant::now()))
+                .contains(&data)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
     fn poll(&self, limit: Duration) {
         let events: Vec<EventFd> = self.lock().irqfds.values().filter_map(|e| e.try_clone().ok()).collect();
         let mut fds: Vec<_> = events.iter().map(borrow).collect();

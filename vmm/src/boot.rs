@@ -7,6 +7,7 @@ use crate::kvm::memory::Memory;
 use crate::machine::plan::{BootSource, Plan};
 use crate::x86_64::kernel::{self, Entry, KernelError, Payload};
 use kiln_images::ReadAt;
+use kiln_images::boot::kernel::{KernelError as NoKernelError, identify};
 use kiln_images::boot::{self, BootError};
 
 /// Why nothing was booted.
@@ -15,6 +16,15 @@ pub enum FindKernelError {
     /// The root volume boots nothing.
     #[error("No kernel was found")]
     Volume(#[source] BootError),
+    /// What should be booted is no kernel.
+    #[error("The kernel {name} is none that can be booted")]
+    NoKernel {
+        /// Where it was found.
+        name: String,
+        /// Why.
+        #[source]
+        source: NoKernelError,
+    },
     /// What should be booted can't be.
     #[error("The kernel {name} can't be booted")]
     Kernel {
@@ -69,11 +79,12 @@ fn load_from_volume(disk: &dyn ReadAt, memory: &Memory, size: u64) -> Result<Ent
     )
 }
 
+/// A bzImage is entered as it is: its own code unpacks it faster than we do (measured in an emulated host, LZ4 and
+/// zstd), and puts it at a random address.
 fn load_named(name: &str, memory: &Memory, size: u64, payload: &Payload<'_>) -> Result<Entry, FindKernelError> {
-    kernel::load(memory, size, payload).map_err(|source| FindKernelError::Kernel {
-        name: name.to_owned(),
-        source,
-    })
+    let name = || name.to_owned();
+    identify(payload.kernel).map_err(|source| FindKernelError::NoKernel { name: name(), source })?;
+    kernel::load(memory, size, payload).map_err(|source| FindKernelError::Kernel { name: name(), source })
 }
 
 /// The loader's command line, with a serial console if it names none.

@@ -1,7 +1,7 @@
 //! Puts devices where the guest finds them: those of the old PC at their ports, the launch's own on the PCI bus.
 
 use super::{BuildError, Callbacks, Workshop};
-use crate::bus::{Bus, BusDevice};
+use crate::bus::BusDevice;
 use crate::console::{Console, Input};
 use crate::kvm::irq::Routes;
 use crate::kvm::memory::SharedMemory;
@@ -54,10 +54,7 @@ impl<L: SetLine> Input for SerialPort<L> {
 }
 
 /// The PCI bus of a machine. Dropping it ends the devices' I/O, durably; the CPUs must not run any more.
-pub struct PciBus {
-    root: Arc<Root>,
-    mmio: Arc<Bus>,
-}
+pub struct PciBus(Arc<Root>);
 
 impl PciBus {
     /// A bus with the devices of the launch, in its order.
@@ -77,16 +74,13 @@ impl PciBus {
             length: 0,
         });
         let root = Root::new(&buses.memory, window(layout::PCI_MMIO32), window(high));
-        let bus = Self {
-            root,
-            mmio: Arc::clone(&buses.memory),
-        };
+        let bus = Self(root);
         let ports = u64::from(layout::PCI_CONFIG_PORTS);
         buses
             .memory
-            .insert(layout::ECAM.start, layout::ECAM.length, bus.root.ecam())?;
-        buses.ports.insert(ports, 4, bus.root.address_port())?;
-        buses.ports.insert(ports + 4, 4, bus.root.data_port())?;
+            .insert(layout::ECAM.start, layout::ECAM.length, bus.0.ecam())?;
+        buses.ports.insert(ports, 4, bus.0.address_port())?;
+        buses.ports.insert(ports + 4, 4, bus.0.data_port())?;
         let context = Context {
             memory: memory.clone(),
             routes: Arc::<Routes>::clone(routes),
@@ -95,7 +89,7 @@ impl PciBus {
         };
         for device in &workshop.plan.devices {
             let files = device.duplicate_files().map_err(BuildError::Duplicate)?;
-            bus.root.insert(registry::build(&device.spec, files, &context)?)?;
+            bus.0.insert(registry::build(&device.spec, files, &context)?)?;
         }
         Ok(bus)
     }
@@ -103,8 +97,6 @@ impl PciBus {
 
 impl Drop for PciBus {
     fn drop(&mut self) {
-        self.root.stop();
-        // The root knows the bus and the bus the root: this unties them, so that both go.
-        self.mmio.remove(layout::ECAM.start);
+        self.0.stop();
     }
 }

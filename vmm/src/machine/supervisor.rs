@@ -11,7 +11,6 @@
 use super::plan::{LaunchFiles, Plan};
 use super::report::{self, chain, now, report, with_console};
 use super::{BuildError, Callbacks, Machine, Workshop};
-use crate::boot::FindKernelError;
 use crate::console::{Console, Listener};
 use crate::control::notice::{Notice, Notifier};
 use crate::kvm::vcpu::Death;
@@ -233,7 +232,7 @@ impl Life<'_> {
 
     fn not_built(&self, error: &BuildError) -> Report {
         let kind = match error {
-            BuildError::Boot(FindKernelError::Volume(_) | FindKernelError::Kernel { .. }) => FailureKind::NotBootable,
+            BuildError::Boot(_) => FailureKind::NotBootable,
             BuildError::Device(_) | BuildError::Insert(_) => FailureKind::Device,
             _ => FailureKind::Host,
         };

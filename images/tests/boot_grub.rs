@@ -205,7 +205,7 @@ fn an_entry_whose_kernel_is_missing_is_named_when_nothing_boots() {
     for part in [
         "a GPT",
         "On partition 1 there is ext4 with UUID 5d8a3c2e-1f0b-4a67-9c3d-2e4f6a8b0c1d labelled cloudimg",
-        "\"Debian GNU/Linux\" names (hd0,gpt1)/boot/vmlinuz-6.1.0-56-cloud-amd64: not found",
+        "names a file that can't be opened (not found): (hd0,gpt1)/boot/vmlinuz-6.1.0-56-cloud-amd64",
         "No vmlinuz",
     ] {
         assert!(error.contains(part), "{part} is not in: {error}");

@@ -66,9 +66,9 @@ fn open_entry<'d>(
         match open(path) {
             Ok(file) => files.push(file),
             Err(error) => {
+                let why = error.fatal()?;
                 survey.note(format_args!(
-                    "The {found_by} \"{title}\" names {path}: {}",
-                    error.fatal()?
+                    "The {found_by} \"{title}\" names a file that can't be opened ({why}): {path}"
                 ));
                 return Ok(None);
             }

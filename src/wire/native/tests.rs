@@ -252,7 +252,8 @@ async fn an_upgraded_connection_carries_the_consoles_bytes_both_ways() {
     let shown: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let mut arrived = vec![0; shown.len()];
     let (written, read) = tokio::join!(guest.write_all(&shown), stream.read_exact(&mut arrived));
-    (written.unwrap(), read.unwrap());
+    written.unwrap();
+    read.unwrap();
     assert!(arrived == shown);
     stop.send(()).unwrap();
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);

@@ -155,8 +155,13 @@ async fn connection<R: Respond>(
             id,
             stop: asking.clone(),
         };
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(stamp(routes.respond(asked).await, id)) }
+        let (routes, files) = (Arc::clone(&routes), files.clone());
+        async move {
+            let response = routes.respond(asked).await;
+            // Files that this request brought and nobody wanted are not the next one's.
+            drop(files.take());
+            Ok::<_, Infallible>(stamp(response, id))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -153,6 +153,35 @@ async fn a_request_gets_the_files_that_came_with_it_and_the_next_one_its_own() {
 }
 
 #[tokio::test]
+async fn files_that_a_request_did_not_want_are_not_the_next_ones() {
+    let served = Served::start(Limits::default());
+    let mut stream = served.connect().await;
+    send_with(&stream, "GET /wait HTTP/1.1\r\nHost: k\r\n\r\n", &[file("stale")]).await;
+    let read = stream.read(&mut [0; 4096]).await.unwrap();
+    assert!(read > 0);
+    stream
+        .write_all(format!("POST /a HTTP/1.1\r\n{CLOSE}\r\n").as_bytes())
+        .await
+        .unwrap();
+    let (_, body) = read_answer(&mut stream).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["Files"], json!([]));
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_or_nothing_more_is_cut() {
+    let served = Served::start(quick());
+    let mut silent = served.connect().await;
+    let mut idle = served.connect().await;
+    idle.write_all(b"POST /a HTTP/1.1\r\nHost: k\r\n\r\n").await.unwrap();
+    for stream in [&mut silent, &mut idle] {
+        let mut bytes = Vec::new();
+        let rest = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes));
+        rest.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn files_beyond_eight_are_closed_and_none_is_left_open() {
     let served = Served::start(Limits::default());
     let before = open_files();

@@ -203,3 +203,69 @@ pub fn build(spec: &DeviceSpec, files: Vec<File>, context: &Context) -> BuildRes
     }
     (row.build)(spec, files, context)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::FileIndex;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    fn spec(kind: &str, config: serde_json::Value, files: u8) -> DeviceSpec {
+        DeviceSpec {
+            kind: kind.to_owned(),
+            id: "a device".to_owned(),
+            config,
+            files: (0..files).map(FileIndex).collect(),
+        }
+    }
+
+    #[test]
+    fn what_can_be_built_is_known_before_it_is() {
+        let blk = json!({"read_only": false, "queues": 1});
+        assert!(check(&spec("blk", blk.clone(), 1)).is_ok());
+        assert!(check(&spec("rng", json!({}), 0)).is_ok());
+        let unknown = check(&spec("floppy", json!({}), 0)).unwrap_err();
+        assert!(unknown.to_string().contains("blk, rng"), "{unknown}");
+        assert!(matches!(
+            check(&spec("blk", blk, 2)),
+            Err(BuildDeviceError::Files {
+                wanted: 1,
+                given: 2,
+                ..
+            })
+        ));
+        for config in [
+            json!({}),
+            json!(null),
+            json!({"read_only": 1, "queues": 1}),
+            json!({"read_only": true, "queues": -1}),
+        ] {
+            assert!(matches!(
+                check(&spec("blk", config, 1)),
+                Err(BuildDeviceError::Config { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn kinds_have_names_of_their_own_and_no_call_that_opens() {
+        let names: BTreeSet<_> = KINDS.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), KINDS.len());
+        for row in KINDS {
+            for call in [
+                libc::SYS_open,
+                libc::SYS_openat,
+                libc::SYS_openat2,
+                libc::SYS_socket,
+                libc::SYS_execve,
+            ] {
+                assert!(
+                    !row.syscalls.contains(&call) && !row.build_syscalls.contains(&call),
+                    "{}",
+                    row.name
+                );
+            }
+        }
+    }
+}

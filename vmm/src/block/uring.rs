@@ -76,11 +76,13 @@ impl UringEngine {
         self.slots.len() - self.free.len()
     }
 
-    /// Enters the kernel, waiting for `want` completions. What can't be submitted now stays in the ring.
+    /// Enters the kernel with all that is in the ring, and waits for `want` completions.
     fn enter(&mut self, want: usize) {
-        loop {
-            match self.ring.submit_and_wait(want) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        while let Err(error) = self.ring.submit_and_wait(want) {
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                // The kernel has no memory for a request, or completions are to be taken first: there will be.
+                Some(libc::EAGAIN | libc::EBUSY) if self.ring.completion().is_empty() => std::thread::yield_now(),
                 _ => return,
             }
         }

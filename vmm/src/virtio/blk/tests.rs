@@ -404,6 +404,71 @@ fn a_driver_can_be_unloaded_and_loaded_again_and_again() {
 }
 
 #[test]
+fn a_driver_may_vanish_in_the_middle_of_its_requests() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 2}));
+    for round in 0..50 {
+        let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+        for queue in 0..2 {
+            for number in 0..16 {
+                let at = layout(&driver, queue, number);
+                prepare(&machine, &at, if number % 4 == 0 { OUT } else { IN }, number * 8);
+                let writes = number % 4 != 0;
+                let data = if writes {
+                    writable(at.data, 4096)
+                } else {
+                    readable(at.data, 4096)
+                };
+                driver.add(queue, &[readable(at.header, 16), data, writable(at.status, 1)]);
+            }
+            driver.notify(queue);
+        }
+        if round % 2 == 0 {
+            driver.wait_used(0, 1);
+        }
+        driver.reset();
+        let before: [u8; 32] = machine.memory.read_obj(GuestAddress(1 << 20 | 0xa_0000)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let after: [u8; 32] = machine.memory.read_obj(GuestAddress(1 << 20 | 0xa_0000)).unwrap();
+        assert_eq!(before, after, "the device wrote to the rings after its reset");
+    }
+    assert!(request_works(&machine, slot));
+    assert!(machine.events().is_empty());
+}
+
+#[test]
+fn no_interrupt_is_lost_while_its_vector_is_masked_and_unmasked() {
+    let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, !(1 << 29));
+    let control = driver.vector(1) + 12;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                machine.write(control, &1u32.to_le_bytes());
+                machine.write(control, &0u32.to_le_bytes());
+            }
+        });
+        for number in 0..500 {
+            let at = layout(&driver, 0, number % 16);
+            prepare(&machine, &at, IN, number);
+            driver.add(
+                0,
+                &[readable(at.header, 16), writable(at.data, 512), writable(at.status, 1)],
+            );
+            driver.notify(0);
+            let interrupted = machine.routes.wait_for(1, crate::testing::PATIENCE);
+            let used = driver.take_used(0).len();
+            if !interrupted || used != 1 {
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(interrupted, "request {number} was used ({used}) but not told");
+            assert_eq!(used, 1, "request {number} was told before it was used, or told twice");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn every_queue_works_by_itself_and_with_its_own_interrupt() {
     let (machine, _, slot) = machine(json!({"read_only": false, "queues": 4}));
     let (mut driver, _) = Driver::probe(&machine, slot, ALL);

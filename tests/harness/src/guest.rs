@@ -1,23 +1,83 @@
-//! The guests that tests boot.
+//! The guests that tests boot: Debian, and small ones of our own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// The test image of Debian 12, made by `tests/lab/image --test debian-12`.
-#[derive(Debug)]
-pub struct Debian {
-    /// The raw disk.
-    pub disk: PathBuf,
+/// The raw disk of the Debian 12 test image, which `tests/lab/image --test debian-12` makes; `KILN_TEST_DEBIAN` names it.
+#[track_caller]
+#[must_use]
+pub fn debian_disk() -> PathBuf {
+    let disk = std::env::var_os("KILN_TEST_DEBIAN")
+        .map(PathBuf::from)
+        .expect("KILN_TEST_DEBIAN must name the test image; `make test` sees to it");
+    assert!(disk.exists(), "There is no image {}", disk.display());
+    disk
 }
 
-impl Debian {
-    /// The image that the environment names, `KILN_TEST_DEBIAN`.
-    #[track_caller]
-    #[must_use]
-    pub fn image() -> Self {
-        let disk = std::env::var_os("KILN_TEST_DEBIAN")
-            .expect("KILN_TEST_DEBIAN must name the test image; `make test` sees to it");
-        let disk = Path::new(&disk).to_owned();
-        assert!(disk.exists(), "There is no image {}", disk.display());
-        Self { disk }
+/// Whether this host has a `/dev/kvm` that we may use; if not, says that no guest was run.
+#[must_use]
+pub fn has_kvm() -> bool {
+    let opened = fs::File::options().read(true).write(true).open("/dev/kvm");
+    if let Err(error) = &opened {
+        eprintln!("NO GUEST WAS RUN: /dev/kvm can't be opened here ({error})");
     }
+    opened.is_ok()
+}
+
+/// Builds `vmm/tests/guests/<name>.s`, with `<name>.c` if there is one, into an ELF file with a PVH note.
+#[track_caller]
+#[must_use]
+pub fn small_guest(name: &str, directory: &Path) -> PathBuf {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vmm/tests/guests");
+    let (c, output) = (sources.join(format!("{name}.c")), directory.join(name));
+    let mut objects = vec![sources.join(format!("{name}.s"))];
+    if c.exists() {
+        objects.push(compile(&c, &directory.join(format!("{name}-c.s"))));
+    }
+    let mut link = Command::new("cc");
+    link.args(["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-n"])
+        .arg("-Wl,--no-warn-rwx-segments,-z,noexecstack")
+        .arg(format!("-Wa,-I{}", sources.display()))
+        .arg("-T")
+        .arg(sources.join("guest.ld"))
+        .args(objects)
+        .arg("-o")
+        .arg(&output);
+    run(&mut link);
+    output
+}
+
+/// Compiles 32-bit C into assembly that a 64-bit ELF file may hold.
+#[track_caller]
+fn compile(source: &Path, output: &Path) -> PathBuf {
+    let mut compile = Command::new("cc");
+    compile
+        .args([
+            "-m32",
+            "-march=i686",
+            "-ffreestanding",
+            "-fno-pic",
+            "-fno-stack-protector",
+        ])
+        .args([
+            "-fno-asynchronous-unwind-tables",
+            "-mno-sse",
+            "-mno-mmx",
+            "-fcf-protection=none",
+        ])
+        .args(["-O1", "-Wall", "-Werror", "-S"])
+        .arg(source)
+        .arg("-o")
+        .arg(output);
+    run(&mut compile);
+    let assembly = fs::read_to_string(output).expect("The compiler wrote it");
+    fs::write(output, format!(".code32\n{assembly}")).expect("The folder can be written to");
+    output.to_owned()
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let status = command.status().expect("cc is installed");
+    assert!(status.success(), "{command:?} ended with {status}");
 }

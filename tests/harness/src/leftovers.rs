@@ -35,9 +35,10 @@ pub(crate) fn assert_none(state: &Path, uids: Range<u32>) {
     let processes = processes_of(uids);
     assert!(processes.is_empty(), "These monitors are left: {processes:?}");
     let files = files_below(state);
-    let strays: Vec<_> = files.iter().filter(|file| !is_the_database(file)).collect();
+    let kept = |file: &&PathBuf| is_the_database(file) || is_last_words(file, state);
+    let strays: Vec<_> = files.iter().filter(|file| !kept(file)).collect();
     assert!(strays.is_empty(), "These files are left: {strays:?}");
-    assert_no_rows(&state.join("kiln.db"));
+    assert_no_rows(state);
     let groups = control_groups_of_instances(state);
     assert!(groups.is_empty(), "These control groups are left: {groups:?}");
 }
@@ -46,6 +47,12 @@ fn is_the_database(file: &Path) -> bool {
     file.file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with("kiln.db"))
         || file.file_name().is_some_and(|name| name == "lock")
+}
+
+/// What a terminated instance said last is kept as long as it is described.
+fn is_last_words(file: &Path, state: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default();
+    file.starts_with(state.join("instances")) && (name == "console.log" || name == "report.json")
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -60,12 +67,12 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The tables that say what the host holds for us. Terminated instances stay described for a while.
+/// The tables that say what the host holds for us. Terminated instances stay described for a while, with the directory of
+/// their last words.
 #[track_caller]
-fn assert_no_rows(database: &Path) {
-    let database = rusqlite::Connection::open(database).expect("The database can be opened");
+fn assert_no_rows(state: &Path) {
+    let database = rusqlite::Connection::open(state.join("kiln.db")).expect("The database can be opened");
     for table in [
-        "ledger",
         "machines",
         "attachments",
         "volumes",
@@ -79,6 +86,13 @@ fn assert_no_rows(database: &Path) {
             .unwrap_or_else(|error| panic!("Table {table} can't be read: {error}"));
         assert_eq!(count, 0, "Rows are left in table {table}");
     }
+    let mut query = database
+        .prepare("SELECT name FROM ledger")
+        .expect("The ledger can be read");
+    let names = query.query_map([], |row| row.get(0)).expect("The ledger can be read");
+    let mut names: Vec<String> = names.map(|name| name.expect("A name is text")).collect();
+    names.retain(|name| !Path::new(name).starts_with(state.join("instances")));
+    assert!(names.is_empty(), "These objects are left on the ledger: {names:?}");
 }
 
 /// The control groups named after an instance that this daemon knew.

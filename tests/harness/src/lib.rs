@@ -15,5 +15,5 @@ mod leftovers;
 pub use api::{Api, Refusal};
 pub use console::Console;
 pub use daemon::{Daemon, Setup};
-pub use guest::Debian;
+pub use guest::{debian_disk, has_kvm, small_guest};
 pub use leftovers::processes_of;

@@ -1,0 +1,188 @@
+//! The command `kiln` against a real daemon and a small guest, as a user and a script see it.
+
+use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Output, Stdio};
+
+/// A daemon whose guests are forced off at once: small ones have no power button.
+fn daemon() -> Daemon {
+    Setup::new(env!("CARGO_BIN_EXE_kilnd"))
+        .config("[lifecycle]\nstop_time_limit = \"1s\"\n")
+        .start()
+}
+
+/// Imports a small guest as an image; its kernel comes along, its disk is empty.
+fn import(daemon: &Daemon, guest: &str, name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (kernel, disk) = (small_guest(guest, folder.path()), folder.path().join("disk.raw"));
+    File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+    let (kernel, disk) = (kernel.to_str().unwrap(), disk.to_str().unwrap());
+    let image = daemon.run_kiln(&["import", disk, "--name", name, "--kernel", kernel]);
+    image.trim().to_string()
+}
+
+/// Runs the command; its exit status and what it said on standard error.
+fn failure(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = daemon.kiln(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn an_instance_lives_by_the_command_alone() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = daemon();
+    let image = import(&daemon, "wait", "waiting");
+    assert!(image.starts_with("ami-"), "{image}");
+    assert!(daemon.run_kiln(&["images"]).contains("waiting"));
+
+    let id = daemon.run_kiln(&["run", "waiting", "--name", "one", "--type", "t3.nano"]);
+    let id = id.trim();
+    assert_eq!(daemon.run_kiln(&["ps", "-q"]).trim(), id);
+    let listed = daemon.run_kiln(&["ps"]);
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..5], [id, "one", "running", "t3.nano", "waiting"]);
+
+    talk(&daemon, "one");
+    assert!(daemon.run_kiln(&["logs", "one"]).contains("ready"));
+    let steps = daemon.run_kiln(&["timeline", &id[..8]]);
+    for stage in ["request", "volume", "monitor", "kernel"] {
+        assert!(steps.contains(stage), "{steps}");
+    }
+
+    assert_eq!(daemon.run_kiln(&["stop", "--force", "one"]).trim(), id);
+    assert_eq!(daemon.api().state(id), "stopped");
+    assert_eq!(daemon.run_kiln(&["start", "one"]).trim(), id);
+    daemon.run_kiln(&["tag", "one", "Name=two", "stage=test"]);
+    daemon.run_kiln(&["untag", "two", "stage"]);
+    assert_eq!(
+        daemon.api().instance(id)["Tags"],
+        json!([{"Key": "Name", "Value": "two"}])
+    );
+    assert_eq!(daemon.run_kiln(&["reboot", "two"]).trim(), id);
+
+    assert_eq!(daemon.run_kiln(&["rm", "--yes", "two"]).trim(), id);
+    assert_eq!(daemon.run_kiln(&["ps", "-q"]), "");
+    assert_eq!(daemon.run_kiln(&["ps", "-aq"]).trim(), id);
+    daemon.run_kiln(&["images", "rm", "--yes", "waiting"]);
+    daemon.finish();
+}
+
+/// Types at the console and waits for the guest to say it back.
+fn talk(daemon: &Daemon, name: &str) {
+    let mut console = daemon.kiln(&["console", name]);
+    let mut console = console.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = String::new();
+    let mut stdout = console.stdout.take().unwrap();
+    let mut until = |wanted: &str| {
+        let mut byte = [0];
+        while !seen.contains(wanted) {
+            stdout.read_exact(&mut byte).unwrap();
+            seen.push(char::from(byte[0]));
+        }
+    };
+    until("ready");
+    console.stdin.as_mut().unwrap().write_all(b"kiln!").unwrap();
+    until("kiln!");
+    // The escape leaves; the guest runs on.
+    console.stdin.as_mut().unwrap().write_all(b"\x1d").unwrap();
+    assert!(console.wait().unwrap().success());
+}
+
+#[test]
+fn failures_have_exit_statuses_that_scripts_can_tell_apart() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = daemon();
+    let image = import(&daemon, "wait", "waiting");
+
+    let (status, said) = failure(&daemon, &["run", "wating"]);
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("did you mean waiting?"), "{said}");
+    let (status, said) = failure(&daemon, &["run", "waiting", "--type", "r5.8xlarge"]);
+    assert_eq!(status, Some(5), "{said}");
+    assert!(
+        said.contains("InsufficientInstanceCapacity") && said.contains("request: "),
+        "{said}"
+    );
+    let (status, said) = failure(&daemon, &["import", "/no/such/disk"]);
+    assert_eq!(status, Some(3), "{said}");
+
+    let ids = daemon.run_kiln(&["run", "waiting", "--count", "2", "--name", "twin", "--type", "t3.nano"]);
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    let (status, said) = failure(&daemon, &["stop", "twin"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(ids.iter().all(|id| said.contains(id)), "{said}");
+    let (status, said) = failure(&daemon, &["wait", ids[0], "--for", "login", "--timeout", "300ms"]);
+    assert_eq!(status, Some(4), "{said}");
+    let (status, said) = failure(&daemon, &["rm", ids[0]]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("say --yes"), "{said}");
+    assert_eq!(daemon.api().state(ids[0]), "running");
+
+    daemon.run_kiln(&["stop", "--force", ids[0]]);
+    let (status, said) = failure(&daemon, &["wait", ids[0], "--for", "login"]);
+    assert_eq!(status, Some(1), "{said}");
+    daemon.run_kiln(&["rm", "--yes", ids[0], ids[1]]);
+    daemon.run_kiln(&["images", "rm", "--yes", &image]);
+    daemon.finish();
+}
+
+#[test]
+fn json_is_the_apis_own_answer() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = daemon();
+    import(&daemon, "hello", "hello");
+    let printed = |arguments: &[&str]| -> Value { serde_json::from_str(&daemon.run_kiln(arguments)).unwrap() };
+    let api = daemon.api();
+    assert_eq!(printed(&["images", "--json"]), api.call("DescribeImages", &json!({})));
+    assert_eq!(
+        printed(&["types", "--json"]),
+        api.call("DescribeInstanceTypes", &json!({}))
+    );
+    let launched = printed(&["run", "hello", "--json", "--no-wait"]);
+    let id = launched["Instances"][0]["InstanceId"].as_str().unwrap().to_string();
+    // The guest says hello and powers off, so the instance stops by itself.
+    daemon.run_kiln(&["wait", &id, "--for", "stopped"]);
+    assert_eq!(printed(&["ps", "--json"]), api.call("DescribeInstances", &json!({})));
+    let output = printed(&["logs", "--json", &id]);
+    assert_eq!(output["InstanceId"], id.as_str());
+    assert!(daemon.run_kiln(&["logs", &id]).starts_with("Hello from a guest"));
+    assert_eq!(
+        printed(&["rm", "--yes", "--json", &id])["TerminatingInstances"][0]["InstanceId"],
+        id.as_str()
+    );
+    daemon.run_kiln(&["images", "rm", "--yes", "hello"]);
+    daemon.finish();
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let daemon = daemon();
+    let mut child = daemon
+        .kiln(&["types"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    daemon.finish();
+}
+
+#[test]
+fn a_daemon_that_is_not_there_has_an_exit_status_of_its_own() {
+    let mut daemon = daemon();
+    daemon.stop();
+    let (status, said) = failure(&daemon, &["ps"]);
+    assert_eq!(status, Some(6), "{said}");
+    assert!(said.contains("systemctl start kilnd"), "{said}");
+}

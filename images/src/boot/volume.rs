@@ -6,8 +6,8 @@ use super::fs::FileSystem;
 use super::partitions::{self, Partition, Purpose, TableKind};
 use super::{BootError, Survey};
 
-/// The longest text file that a loader reads, in bytes.
-const MAX_TEXT: u64 = 1 << 20;
+/// The longest text file that a loader reads, but for scripts, in bytes.
+const MAX_TEXT: u64 = 64 << 10;
 
 /// A file system and its partition.
 pub(super) struct Volume<'w, 'd> {
@@ -88,9 +88,14 @@ impl<'d> Volume<'_, 'd> {
         self.fs.open(path, &format!("{path} on {}", self.place()))
     }
 
-    /// Reads a text file; none if there is none.
+    /// Reads a text file of a usual length; none if there is none.
     pub(super) fn text(&self, path: &str) -> Result<Option<String>, FsError> {
-        match self.open(path).and_then(|file| self.disk.read_file(&file, MAX_TEXT)) {
+        self.text_within(path, MAX_TEXT)
+    }
+
+    /// Reads a text file of at most `limit` bytes; none if there is none.
+    pub(super) fn text_within(&self, path: &str, limit: u64) -> Result<Option<String>, FsError> {
+        match self.open(path).and_then(|file| self.disk.read_file(&file, limit)) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(FsError::NotFound | FsError::NotAFile) => Ok(None),
             Err(error) => Err(error),

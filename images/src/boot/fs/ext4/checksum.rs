@@ -2,9 +2,9 @@
 
 /// Continues `crc` over `bytes`.
 pub(super) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .fold(crc, |crc, byte| (crc >> 8) ^ TABLE[(crc as u8 ^ byte) as usize])
+    bytes.iter().fold(crc, |crc, byte| {
+        (crc >> 8) ^ TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)]
+    })
 }
 
 const TABLE: [u32; 256] = {

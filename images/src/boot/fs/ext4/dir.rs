@@ -5,7 +5,7 @@ use super::{Ext4, Inode};
 use crate::field;
 
 /// The longest directory that is read, in bytes: some hundred thousand names.
-const MAX_DIRECTORY: u64 = 16 << 20;
+const MAX_DIRECTORY: u64 = 4 << 20;
 
 /// A name in a directory.
 pub(super) struct Entry {
@@ -22,7 +22,7 @@ pub(super) fn entries(fs: &Ext4<'_, '_>, inode: &Inode) -> Result<impl Iterator<
         return Err(FsError::TooLarge(MAX_DIRECTORY));
     }
     let bytes = directory_bytes(fs, inode)?;
-    let (typed, block_size) = (fs.superblock.typed_entries, fs.superblock.block_size);
+    let (typed, block_size) = (fs.superblock.typed_entries, fs.superblock.block_len());
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(raw) = bytes.get(at..at + 8) {
         let stride = record_length(field::u16(raw, 4), block_size);

@@ -9,7 +9,7 @@ const MAX_DEPTH: u16 = 5;
 /// The longest file whose blocks are looked for, in bytes: kernels and RAM disks are shorter.
 const MAX_FILE: u64 = 2 << 30;
 /// The most runs of one file.
-const MAX_RUNS: usize = 1 << 20;
+const MAX_RUNS: usize = 128 << 10;
 
 /// Blocks that lie side by side in the file and on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) fn runs(fs: &Ext4<'_, '_>, inode: &Inode) -> Result<Vec<Run>, FsError
     }
     let mut found = Runs {
         fs,
-        end: inode.size.div_ceil(fs.superblock.block_size as u64),
+        end: inode.size.div_ceil(fs.superblock.block_size.into()),
         runs: Vec::new(),
     };
     match inode.has_extents {
@@ -103,7 +103,7 @@ impl Runs<'_, '_, '_> {
             return Ok(());
         }
         if number == 0 {
-            *next += (self.fs.superblock.block_size as u64 / 4).pow(level);
+            *next += u64::from(self.fs.superblock.block_size / 4).pow(level);
         } else if level == 0 {
             self.push(Run {
                 file_block: *next,

@@ -20,19 +20,19 @@ pub(in crate::boot) struct Inode {
 
 impl Inode {
     pub(super) fn read(fs: &Ext4<'_, '_>, number: u32) -> Result<Self, FsError> {
-        let (block, at, len, index) = fs.superblock.descriptor_of(number)?;
-        let mut descriptor = vec![0; len];
-        fs.read_block(block, at, &mut descriptor)?;
-        let high = if len >= 64 { field::u32(&descriptor, 0x28) } else { 0 };
-        let table = u64::from(field::u32(&descriptor, 8)) | u64::from(high) << 32;
+        let (block, at, index) = fs.superblock.descriptor_of(number)?;
+        let mut descriptor = [0; 64];
+        // Short ones have no upper halves.
+        let len = if fs.superblock.descriptor_size >= 64 { 64 } else { 32 };
+        fs.read_block(block, at, &mut descriptor[..len])?;
+        let table = u64::from(field::u32(&descriptor, 8)) | u64::from(field::u32(&descriptor, 0x28)) << 32;
 
-        let size = u64::from(fs.superblock.inode_size);
-        let (byte, block_size) = (u64::from(index) * size, fs.superblock.block_size as u64);
+        let per_block = fs.superblock.block_size / u32::from(fs.superblock.inode_size);
         let block = table
-            .checked_add(byte / block_size)
+            .checked_add(u64::from(index / per_block))
             .ok_or(FsError::Damaged("an inode table is out of bounds"))?;
         let mut raw = [0; 128];
-        fs.read_block(block, (byte % block_size) as usize, &mut raw)?;
+        fs.read_block(block, index % per_block * u32::from(fs.superblock.inode_size), &mut raw)?;
         Self::parse(&raw)
     }
 

@@ -110,7 +110,7 @@ impl<'a, 'w, 'd> Log<'a, 'w, 'd> {
     fn open(fs: &'a Ext4<'w, 'd>, runs: &'a [extents::Run]) -> Result<Option<Self>, FsError> {
         let first = block_in(runs, 0)?;
         let raw = fs.whole_block(first)?;
-        if field::be_u32(&raw, 0) != MAGIC || field::be_u32(&raw, 12) as usize != fs.superblock.block_size {
+        if field::be_u32(&raw, 0) != MAGIC || field::be_u32(&raw, 12) != fs.superblock.block_size {
             return Err(FsError::Damaged("the journal has no superblock"));
         }
         // A superblock of version 1 has no features.
@@ -246,7 +246,9 @@ impl<'a, 'w, 'd> Log<'a, 'w, 'd> {
     }
 
     fn revokes(&self, block: &[u8], revokes: &mut Vec<u64>) {
-        let used = (field::be_u32(block, 12) as usize).min(block.len());
+        let used = usize::try_from(field::be_u32(block, 12))
+            .unwrap_or(usize::MAX)
+            .min(block.len());
         let body = block.get(16..used).unwrap_or_default();
         match self.features & FEATURE_64BIT != 0 {
             true => revokes.extend(body.chunks_exact(8).map(|raw| field::be_u64(raw, 0))),

@@ -52,10 +52,10 @@ impl<'w, 'd> Ext4<'w, 'd> {
     }
 
     /// Reads within one block, from the journal if its newest copy is there.
-    fn read_block(&self, block: u64, at: usize, buf: &mut [u8]) -> Result<(), FsError> {
+    fn read_block(&self, block: u64, at: u32, buf: &mut [u8]) -> Result<(), FsError> {
         let copy = self.journal.copy_of(block);
         let start = self.superblock.block_start(copy.map_or(block, |copy| copy.block))?;
-        self.window.read(buf, start + at as u64)?;
+        self.window.read(buf, start + u64::from(at))?;
         if let (Some(copy), 0) = (copy, at) {
             copy.unescape(buf);
         }
@@ -63,7 +63,7 @@ impl<'w, 'd> Ext4<'w, 'd> {
     }
 
     fn whole_block(&self, block: u64) -> Result<Vec<u8>, FsError> {
-        let mut buf = vec![0; self.superblock.block_size];
+        let mut buf = vec![0; self.superblock.block_len()];
         self.read_block(block, 0, &mut buf)?;
         Ok(buf)
     }
@@ -81,7 +81,7 @@ impl<'w, 'd> Ext4<'w, 'd> {
 
     /// Adds what a run of blocks holds to `file`, up to `size` bytes, block by block where the journal has newer ones.
     fn push_run(&self, file: &mut BootFile<'d>, size: u64, run: extents::Run) -> Result<(), FsError> {
-        let block_size = self.superblock.block_size as u64;
+        let block_size = u64::from(self.superblock.block_size);
         let start = run
             .file_block
             .checked_mul(block_size)

@@ -15,7 +15,7 @@ const RO_SPARSE_SUPER: u32 = 0x1;
 /// A superblock that makes sense for its window.
 pub(super) struct Superblock {
     /// In bytes: a power of two from 1024 to 65536.
-    pub(super) block_size: usize,
+    pub(super) block_size: u32,
     pub(super) uuid: String,
     pub(super) label: String,
     /// The inode of a journal that must be replayed.
@@ -27,7 +27,8 @@ pub(super) struct Superblock {
     first_block: u32,
     blocks_per_group: u32,
     inodes_per_group: u32,
-    descriptor_size: u32,
+    /// In bytes: a power of two from 32 to 1024.
+    pub(super) descriptor_size: u32,
     first_meta_group: Option<u32>,
     sparse: bool,
 }
@@ -50,7 +51,7 @@ impl Superblock {
             ));
         }
         let superblock = Self::parse(&raw, incompatible)?;
-        let bytes = superblock.blocks.checked_mul(superblock.block_size as u64);
+        let bytes = superblock.blocks.checked_mul(superblock.block_size.into());
         match bytes.is_some_and(|bytes| bytes <= window.len) {
             true => Ok(Some(superblock)),
             false => Err(FsError::Damaged("the ext4 file system is larger than its partition")),
@@ -62,7 +63,7 @@ impl Superblock {
         let wide = incompatible & FEATURE_64BIT != 0;
         let old = field::u32(raw, 0x4c) == 0;
         let superblock = Self {
-            block_size: 1024 << log_block_size.ok_or(FsError::Damaged("the ext4 block size is absurd"))?,
+            block_size: 1024u32 << log_block_size.ok_or(FsError::Damaged("the ext4 block size is absurd"))?,
             uuid: uuid(raw.get(0x68..0x78).unwrap_or_default()),
             label: label(raw.get(0x78..0x88).unwrap_or_default()),
             dirty_journal: (incompatible & FEATURE_RECOVER != 0).then(|| field::u32(raw, 0xe0)),
@@ -88,7 +89,7 @@ impl Superblock {
     }
 
     fn is_sane(&self) -> bool {
-        let inode_size = usize::from(self.inode_size);
+        let inode_size = u32::from(self.inode_size);
         inode_size.is_power_of_two()
             && (128..=self.block_size).contains(&inode_size)
             && self.descriptor_size.is_power_of_two()
@@ -98,17 +99,22 @@ impl Superblock {
             && u64::from(self.first_block) < self.blocks
     }
 
+    /// The size of a block, as a length in memory.
+    pub(super) fn block_len(&self) -> usize {
+        usize::try_from(self.block_size).unwrap_or(usize::MAX)
+    }
+
     /// Where a block begins in the window, in bytes.
     pub(super) fn block_start(&self, block: u64) -> Result<u64, FsError> {
         match block < self.blocks {
-            true => Ok(block * self.block_size as u64),
+            true => Ok(block * u64::from(self.block_size)),
             false => Err(FsError::Damaged("a block lies beyond the file system's end")),
         }
     }
 
-    /// Where the descriptor of an inode's group is: its block and the byte in it, how many bytes it has; and the
-    /// inode's place in the group's table.
-    pub(super) fn descriptor_of(&self, inode: u32) -> Result<(u64, usize, usize, u32), FsError> {
+    /// Where the descriptor of an inode's group is: its block and the byte in it; and the inode's place in the group's
+    /// table.
+    pub(super) fn descriptor_of(&self, inode: u32) -> Result<(u64, u32, u32), FsError> {
         let index = inode
             .checked_sub(1)
             .ok_or(FsError::Damaged("an inode has the number 0"))?;
@@ -118,7 +124,7 @@ impl Superblock {
             return Err(FsError::Damaged("an inode has a number that is too large"));
         }
         // At least 1, as a descriptor is no longer than the smallest block.
-        let per_block = self.block_size as u32 / self.descriptor_size;
+        let per_block = self.block_size / self.descriptor_size;
         let (nth, at) = (group / per_block, group % per_block * self.descriptor_size);
         let block = match self.first_meta_group {
             Some(first) if nth >= first => {
@@ -128,7 +134,7 @@ impl Superblock {
             }
             _ => u64::from(self.first_block) + 1 + u64::from(nth),
         };
-        Ok((block, at as usize, self.descriptor_size as usize, in_table))
+        Ok((block, at, in_table))
     }
 
     /// Whether a group begins with a copy of the superblock.

@@ -1,5 +1,6 @@
 //! Running GRUB scripts: variables, functions, loops, and the menu that comes of it.
 
+use super::super::super::disk::FsError;
 use super::super::super::volume::{Volume, Volumes};
 use super::super::super::{BootError, partitions::TableKind};
 use super::commands;
@@ -14,9 +15,11 @@ const MAX_STEPS: u32 = 100_000;
 /// The deepest calls of functions and files within each other.
 const MAX_DEPTH: u32 = 24;
 /// The longest value of a variable, and the longest list of words, in bytes.
-const MAX_VALUE: usize = 64 << 10;
+const MAX_VALUE: usize = 8 << 10;
+/// The longest scripts that are read, all together, in bytes.
+const MAX_SCRIPTS: usize = 512 << 10;
 /// The most menu entries, variables and functions each.
-const MAX_THINGS: usize = 4096;
+const MAX_THINGS: usize = 1024;
 
 /// Why a script was not run to its end.
 pub(super) enum Stop {
@@ -65,6 +68,8 @@ pub(super) struct Machine<'a, 'w, 'd> {
     status: bool,
     steps: u32,
     depth: u32,
+    /// Bytes of scripts that were read.
+    scripts: usize,
 }
 
 impl<'a, 'w, 'd> Machine<'a, 'w, 'd> {
@@ -98,6 +103,7 @@ impl<'a, 'w, 'd> Machine<'a, 'w, 'd> {
             status: true,
             steps: 0,
             depth: 0,
+            scripts: 0,
         }
     }
 
@@ -121,6 +127,10 @@ impl<'a, 'w, 'd> Machine<'a, 'w, 'd> {
     /// Runs a script file; false if there is none.
     pub(super) fn run_file(&mut self, path: &str) -> Outcome {
         let Some(text) = self.text(path)? else { return Ok(false) };
+        self.scripts += text.len();
+        if self.scripts > MAX_SCRIPTS {
+            return Err(Stop::TooMuch);
+        }
         self.deeper(|machine| machine.run(&parse(tokens(&text))))
     }
 
@@ -333,13 +343,14 @@ impl<'a, 'w, 'd> Machine<'a, 'w, 'd> {
     }
 
     /// The text of a file; none if there is none.
-    pub(super) fn text(&self, path: &str) -> Result<Option<String>, BootError> {
+    pub(super) fn text(&self, path: &str) -> Result<Option<String>, Stop> {
         let Some((volume, path)) = self.locate(path) else {
             return Ok(None);
         };
-        match volume.text(path) {
+        match volume.text_within(path, MAX_SCRIPTS as u64) {
             Ok(text) => Ok(text),
-            Err(error) => error.fatal().map(|_| None),
+            Err(FsError::TooLarge(_)) => Err(Stop::TooMuch),
+            Err(error) => Ok(error.fatal().map(|_| None)?),
         }
     }
 }

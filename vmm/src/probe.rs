@@ -16,6 +16,9 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 /// Why a host can't run stock kernels.
@@ -39,6 +42,9 @@ pub enum ProbeError {
     /// The probe guest's device could not be placed.
     #[error("The probe guest's port can't be placed")]
     Bus(#[from] BusError),
+    /// The probe guest neither ended nor died.
+    #[error("The probe guest did not end within {} seconds", PATIENCE.as_secs())]
+    TimedOut,
     /// An instruction of the probe guest did not run.
     #[error("KVM can't run `{instruction}` in ring 0, which stock kernels need: {exit}")]
     Instruction {
@@ -49,6 +55,8 @@ pub enum ProbeError {
     },
 }
 
+/// How long a few instructions may take, on an emulated host as well.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The port on which the probe guest says how far it came.
 const PROGRESS_PORT: u64 = 0xf4;
 const CODE: u64 = 0x10_0000;
@@ -156,7 +164,10 @@ fn write_guest(memory: &memory::Memory) -> Result<(), GuestMemoryError> {
 
 /// The subcommand.
 pub fn main() -> ExitCode {
-    let (usable, reason) = match probe() {
+    let (sender, outcome) = channel();
+    // Left behind if it does not end; the process ends it.
+    thread::spawn(move || sender.send(probe()));
+    let (usable, reason) = match outcome.recv_timeout(PATIENCE).unwrap_or(Err(ProbeError::TimedOut)) {
         Ok(()) => (true, None),
         Err(error) => (false, Some(chain(&error))),
     };

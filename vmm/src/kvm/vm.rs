@@ -40,7 +40,7 @@ pub struct Host {
     kvm: Kvm,
 }
 
-const NEEDED: [Cap; 8] = [
+const NEEDED: [Cap; 9] = [
     Cap::Irqchip,
     Cap::Irqfd,
     Cap::Ioeventfd,
@@ -49,6 +49,7 @@ const NEEDED: [Cap; 8] = [
     Cap::SetTssAddr,
     Cap::ExtCpuid,
     Cap::Pit2,
+    Cap::TscDeadlineTimer,
 ];
 
 impl Host {

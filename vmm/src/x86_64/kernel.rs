@@ -41,6 +41,9 @@ pub enum KernelError {
     /// The image contradicts itself, or does not fit into guest memory.
     #[error("The kernel can't be loaded: {0}")]
     Load(linux_loader::loader::Error),
+    /// An ELF file that contradicts itself, or asks for more work than any kernel does.
+    #[error("The kernel is an ELF file with {0}")]
+    Malformed(&'static str),
     /// An ELF file that offers no PVH entry.
     #[error("The kernel is an ELF file without a PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY); build it with CONFIG_PVH")]
     NoPvhEntry,
@@ -114,7 +117,47 @@ fn begins_bzimage(kernel: &dyn ReadAt) -> bool {
     kernel.read_exact_at(&mut magic, 0x202).is_ok() && &magic == b"HdrS"
 }
 
+/// Bounds what loading an ELF file may take: its segments lie in the file and don't tell it over and over.
+fn check_segments(image: &Cursor<'_>) -> Result<(), KernelError> {
+    const LOAD: u64 = 1;
+    const NOTE: u64 = 4;
+    const SEGMENTS_MAX: u64 = 64;
+    const NOTE_MAX: u64 = 64 << 10;
+    let read = |buffer: &mut [u8], offset| {
+        let read = image.bytes.read_exact_at(buffer, offset);
+        read.map_err(|source| KernelError::Read { what: "kernel", source })
+    };
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
+    };
+    let mut header = [0; 64];
+    read(&mut header, 0)?;
+    let (table, count) = (number(&header[32..40]), number(&header[56..58]));
+    if count > SEGMENTS_MAX || table > image.size {
+        return Err(KernelError::Malformed("an impossible table of segments"));
+    }
+    let mut loaded = 0u64;
+    for index in 0..count {
+        let mut segment = [0; 56];
+        read(&mut segment, table + index * 56)?;
+        let (kind, length) = (number(&segment[..4]), number(&segment[32..40]));
+        let end = number(&segment[8..16]).checked_add(length);
+        if [LOAD, NOTE].contains(&kind) && end.is_none_or(|end| end > image.size) {
+            return Err(KernelError::Malformed("a segment that is not in the file"));
+        }
+        loaded += if kind == LOAD { length } else { 0 };
+        if loaded > image.size || kind == NOTE && length > NOTE_MAX {
+            return Err(KernelError::Malformed("segments larger than itself"));
+        }
+    }
+    Ok(())
+}
+
 fn load_elf(memory: &Memory, size: u64, payload: &Payload<'_>, image: &mut Cursor<'_>) -> Result<Entry, KernelError> {
+    check_segments(image)?;
     let loaded = Elf::load(memory, None, image, None).map_err(KernelError::Load)?;
     let PvhBootCapability::PvhEntryPresent(entry) = loaded.pvh_boot_cap else {
         return Err(KernelError::NoPvhEntry);
@@ -364,6 +407,18 @@ mod tests {
     fn a_ramdisk_larger_than_memory_is_refused() {
         let error = load_bytes(&elf(), Some(vec![0; SIZE as usize])).unwrap_err();
         assert!(matches!(error, KernelError::NoRoom { .. }));
+    }
+
+    #[test]
+    fn segments_that_tell_the_file_over_and_over_are_refused() {
+        let mut file = elf();
+        file[0x38..0x3a].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert!(matches!(load_bytes(&file, None), Err(KernelError::Malformed(_))));
+        let mut file = elf();
+        file[120..124].copy_from_slice(&1u32.to_le_bytes());
+        file[128..136].copy_from_slice(&0u64.to_le_bytes());
+        file[152..160].copy_from_slice(&0xf8u64.to_le_bytes());
+        assert!(matches!(load_bytes(&file, None), Err(KernelError::Malformed(_))));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! From an operation's name and a request in PascalCase to the answer in PascalCase: what all faces share.
 
-use super::model::{check, digest::digest};
+use super::model::{EC2, check, digest::digest};
 use crate::api::call::Files;
 use crate::api::{ApiError, Call, Caller, Code, Operation, Operations, RequestId, World};
 use serde_json::Value;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span};
@@ -24,6 +24,8 @@ impl Dispatch {
     /// Serves `operations` with `world`.
     #[must_use]
     pub fn new(world: Arc<World>, operations: Operations) -> Self {
+        // Unpacked now and not when the first client waits.
+        LazyLock::force(&EC2);
         Self {
             world,
             operations: Arc::new(operations),

@@ -73,7 +73,8 @@ pub enum CloneError {
 }
 
 /// Copies `source` to the empty file `dest`, lets it grow to `size` bytes if that is given, and syncs it and
-/// `dest_dir`, the directory that it was made in. What lies beyond the original's end is a hole.
+/// `dest_dir`, the directory that it was made in. What lies beyond the original's end is a hole. In a copy that
+/// grew, the backup of a GPT stays where the original ended: Linux finds the first one, and growpart in the guest moves it.
 ///
 /// # Errors
 /// See [`CloneError`]; the caller removes the destination then.

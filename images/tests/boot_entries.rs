@@ -316,7 +316,7 @@ fn what_is_on_the_disk_is_said_when_nothing_boots() {
         "On partition 1 there is FAT with UUID 1234-ABCD labelled EFI",
         "On partition 2 there is XFS, which is not supported",
         "No grub.cfg was found",
-        "0 Boot Loader Specification entries",
+        "No Boot Loader Specification entry",
         "No vmlinuz",
     ] {
         assert!(text.contains(part), "{part} is not in: {text}");

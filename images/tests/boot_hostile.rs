@@ -70,7 +70,7 @@ fn the_disk_that_is_mutated_below_boots() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_change_of_a_disk_makes_trouble(
@@ -184,7 +184,7 @@ fn script_word() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_script_makes_trouble(words in prop::collection::vec(script_word(), 0..120)) {
@@ -385,7 +385,7 @@ static IMAGES: LazyLock<Vec<(Format, Vec<u8>)>> = LazyLock::new(|| {
 });
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_change_of_an_image_makes_trouble(

@@ -1,5 +1,6 @@
 //! Entries of the Boot Loader Specification: text files (type 1) and unified kernel images (type 2), in one order.
 
+use super::super::disk::FsError;
 use super::super::partitions::Purpose;
 use super::super::version::compare;
 use super::super::volume::{Volume, Volumes};
@@ -52,23 +53,17 @@ pub(super) fn look<'d>(volumes: &Volumes<'_, 'd>, survey: &mut Survey) -> Result
         }
         found.extend(type2(volume, survey)?.into_iter().map(|c| (c.entry, c.boots)));
     }
-    let count = found.len();
     found.sort_by(|(a, _), (b, _)| order(a, b));
     let chosen = default.and_then(|pattern| found.iter().position(|(entry, _)| matches(&pattern, &entry.id)));
     let chosen = found.into_iter().nth(chosen.unwrap_or(0)).map(|(_, boots)| boots);
     if chosen.is_none() {
-        survey.note(format_args!(
-            "Of {count} Boot Loader Specification entries and unified kernel images none can boot"
-        ));
+        survey.note("No Boot Loader Specification entry and no unified kernel image that can boot was found");
     }
     Ok(chosen)
 }
 
 /// Reads all `*.conf` of a directory.
-pub(super) fn read_directory(
-    volume: &Volume<'_, '_>,
-    directory: &str,
-) -> Result<Vec<Entry>, super::super::disk::FsError> {
+pub(super) fn read_directory(volume: &Volume<'_, '_>, directory: &str) -> Result<Vec<Entry>, FsError> {
     let mut entries = Vec::new();
     for name in volume.names(directory)?.iter().take(MAX_ENTRIES) {
         if let Some(stem) = name.strip_suffix(".conf") {
@@ -159,7 +154,7 @@ fn open_type1<'d>(
     };
     // In an entry paths begin at the file system's root; where /boot is none, the distributions mean /boot's.
     let open = |path: &str| match volume.open(path) {
-        Err(super::FsError::NotFound) if !root.is_empty() => volume.open(&format!("{root}{path}")),
+        Err(FsError::NotFound) if !root.is_empty() => volume.open(&format!("{root}{path}")),
         other => other,
     };
     Ok(open_entry(named, open, survey)?.map(|boots| Candidate { entry, boots }))
@@ -208,7 +203,7 @@ fn type2<'d>(volume: &Volume<'_, 'd>, survey: &mut Survey) -> Result<Vec<Candida
     for path in paths {
         match uki::read(volume, &path) {
             Ok(image) => found.extend(image.map(|image| candidate(&path, image))),
-            Err(super::FsError::NotFound) => {}
+            Err(FsError::NotFound) => {}
             Err(error) => survey.note(format_args!("{path} on {}: {}", volume.place(), error.fatal()?)),
         }
     }

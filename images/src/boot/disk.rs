@@ -139,3 +139,60 @@ impl Window<'_, '_> {
         self.disk.read(buf, self.start + offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk whose every byte can't be read.
+    struct Broken;
+
+    impl ReadAt for Broken {
+        fn read_exact_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(1 << 20)
+        }
+    }
+
+    #[test]
+    fn a_disk_that_can_t_be_read_ends_all_looking() {
+        let error = crate::boot::find(&Broken).unwrap_err();
+        assert!(matches!(error, BootError::Read { offset: 0, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn only_so_much_of_a_disk_is_read() {
+        let bytes = vec![0; 1 << 20];
+        let disk = Disk::new(&bytes).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        for _ in 0..Limit::MAX_BYTES >> 20 {
+            disk.read(&mut buffer, 0).unwrap();
+        }
+        let error = disk.read(&mut buffer[..1], 0).unwrap_err();
+        assert!(
+            matches!(error, FsError::Disk(BootError::Limit(Limit::Bytes))),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn many_small_reads_are_no_way_around_the_bound() {
+        let bytes = vec![0; 4096];
+        let disk = Disk::new(&bytes).unwrap();
+        let most = Limit::MAX_BYTES / 4096;
+        let done = (0..=most).take_while(|_| disk.read(&mut [0], 0).is_ok()).count();
+        assert_eq!(done as u64, most);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_end_is_said_to_be_damaged() {
+        let bytes = vec![0; 4096];
+        let disk = Disk::new(&bytes).unwrap();
+        for offset in [4096, u64::MAX] {
+            assert!(matches!(disk.read(&mut [0], offset), Err(FsError::Damaged(_))));
+        }
+    }
+}

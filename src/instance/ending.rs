@@ -43,7 +43,7 @@ impl Ending {
     pub fn describe(&self) -> String {
         match self {
             Self::PoweredOff => "The guest powered itself off".into(),
-            Self::Ended => "The machine was ended by another than the daemon".into(),
+            Self::Ended => "The machine was ended by a request to its monitor".into(),
             Self::BootFailed(why) => why.clone(),
             Self::Crashed(detail) => format!("The guest crashed: {detail}"),
             Self::Failed(detail) => format!("The machine monitor failed: {detail}"),

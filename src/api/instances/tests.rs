@@ -1,1 +1,354 @@
+//! The operations on instances, without guests: there is no monitor beside the test program, so every start fails, and
+//! what a failed start leaves is seen as well.
 
+use super::super::testing::TestWorld;
+use crate::model::{
+    Architecture, BlockDevice, Image, ImageId, ImageOwner, ImageState, Snapshot, SnapshotId, SnapshotState,
+};
+use crate::store::{self, StoreError};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+const SNAPSHOT: SnapshotId = SnapshotId::from_random(5);
+const IMAGE: ImageId = ImageId::from_random(6);
+
+async fn world() -> TestWorld {
+    let test = TestWorld::new().await;
+    File::create(test.world.layout.snapshot(SNAPSHOT))
+        .unwrap()
+        .set_len(3 << 20)
+        .unwrap();
+    let created = OffsetDateTime::now_utc();
+    let snapshot = Snapshot {
+        id: SNAPSHOT,
+        size: 3 << 20,
+        state: SnapshotState::Completed,
+        state_message: None,
+        description: None,
+        digest: None,
+        created,
+    };
+    let image = Image {
+        id: IMAGE,
+        name: "tiny".into(),
+        description: None,
+        owner: ImageOwner::Account,
+        state: ImageState::Available,
+        state_reason: None,
+        architecture: Architecture::X86_64,
+        root_device_name: "/dev/sda1".into(),
+        block_devices: vec![BlockDevice {
+            device_name: "/dev/sda1".into(),
+            snapshot: SNAPSHOT,
+            size: 3 << 20,
+            delete_on_termination: true,
+        }],
+        kernel: None,
+        ramdisk: None,
+        created,
+    };
+    let written = test.world.store.write(move |tx| {
+        store::snapshots::put(tx, &snapshot)?;
+        store::images::put(tx, &image)
+    });
+    written.await.unwrap();
+    test
+}
+
+fn request(count: u32) -> Value {
+    json!({"ImageId": IMAGE.to_string(), "InstanceType": "t3.nano", "MinCount": count, "MaxCount": count})
+}
+
+fn with(mut request: Value, more: Value) -> Value {
+    for (key, value) in more.as_object().unwrap() {
+        request[key] = value.clone();
+    }
+    request
+}
+
+fn ids(answer: &Value) -> Vec<String> {
+    let instances = answer["Instances"].as_array().unwrap();
+    instances
+        .iter()
+        .map(|one| one["InstanceId"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Waits until the instance is in that state.
+async fn reaches(test: &TestWorld, id: &str, state: &str) -> Value {
+    let mut watch = test.world.instances.watch(id.parse().unwrap()).unwrap();
+    let reached = watch.wait_for(|view| view.state.name() == state);
+    tokio::time::timeout(Duration::from_secs(60), reached)
+        .await
+        .expect(state)
+        .unwrap();
+    let answer = test
+        .call("DescribeInstances", json!({"InstanceIds": [id]}))
+        .await
+        .unwrap();
+    answer["Reservations"][0]["Instances"][0].clone()
+}
+
+async fn rows(test: &TestWorld) -> (usize, usize) {
+    let read = test
+        .world
+        .store
+        .read(|tx| Ok::<_, StoreError>((store::instances::list(tx)?.len(), store::volumes::list(tx)?.len())));
+    read.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_instance_whose_first_start_fails_is_terminated_with_the_reason_and_leaves_nothing() {
+    let test = world().await;
+    let answer = test.call("RunInstances", request(2)).await.unwrap();
+    assert_eq!(answer["Instances"][1]["State"], json!({"Code": 0, "Name": "pending"}));
+    assert_eq!(answer["Instances"][1]["AmiLaunchIndex"], 1);
+    for id in ids(&answer) {
+        let instance = reaches(&test, &id, "terminated").await;
+        assert_eq!(instance["StateReason"]["Code"], "Server.InternalError");
+        let message = instance["StateReason"]["Message"].as_str().unwrap();
+        assert!(
+            message.contains("Can't start") && message.contains("kiln-vmm"),
+            "{message}"
+        );
+        assert_eq!(instance["BlockDeviceMappings"], json!([]));
+    }
+    assert_eq!(rows(&test).await, (2, 0));
+    let directories: Vec<String> = ids(&answer).iter().map(|id| format!("instances/{id}")).collect();
+    let snapshot = test.world.layout.snapshot(SNAPSHOT);
+    std::fs::remove_file(snapshot).unwrap();
+    test.assert_files(&directories).await;
+}
+
+#[tokio::test]
+async fn a_launch_is_all_or_nothing() {
+    let test = world().await;
+    let huge = with(
+        request(1),
+        json!({"InstanceType": "r5.8xlarge", "MinCount": 1000, "MaxCount": 1000}),
+    );
+    assert_eq!(test.refused("RunInstances", huge).await, "InsufficientInstanceCapacity");
+    assert_eq!(rows(&test).await, (0, 0));
+}
+
+#[tokio::test]
+async fn as_many_as_fit_are_launched_between_the_least_and_the_most() {
+    let test = world().await;
+    let some = with(request(1), json!({"MinCount": 1, "MaxCount": 1000}));
+    let answer = test.call("RunInstances", some).await.unwrap();
+    let launched = answer["Instances"].as_array().unwrap().len();
+    let vcpus = usize::try_from(test.world.instances.parts().capacity.vcpus).unwrap();
+    assert!(launched >= 1 && launched <= vcpus / 2, "{launched} on {vcpus} vCPUs");
+}
+
+#[tokio::test]
+async fn the_same_token_gives_the_same_instances_and_no_other_request_may_have_it() {
+    let test = world().await;
+    let once = with(request(1), json!({"ClientToken": "once"}));
+    let first = test.call("RunInstances", once.clone()).await.unwrap();
+    let again = test.call("RunInstances", once).await.unwrap();
+    assert_eq!(ids(&first), ids(&again));
+    assert_eq!(first["ReservationId"], again["ReservationId"]);
+    assert_eq!(first["Instances"][0]["ClientToken"], "once");
+    let other = with(request(2), json!({"ClientToken": "once"}));
+    assert_eq!(test.refused("RunInstances", other).await, "IdempotentParameterMismatch");
+    assert_eq!(rows(&test).await.0, 1);
+    // The token stands with the instances, so it outlives the daemon.
+    reaches(&test, &ids(&first)[0], "terminated").await;
+    let test = test.restart().await;
+    let later = test
+        .call("RunInstances", with(request(1), json!({"ClientToken": "once"})))
+        .await
+        .unwrap();
+    assert_eq!(ids(&first), ids(&later));
+}
+
+#[tokio::test]
+async fn a_dry_run_checks_everything_and_makes_nothing() {
+    let test = world().await;
+    let dry = json!({"DryRun": true});
+    assert_eq!(
+        test.refused("RunInstances", with(request(1), dry.clone())).await,
+        "DryRunOperation"
+    );
+    let wrong = with(request(1), json!({"DryRun": true, "InstanceType": "t3.gigantic"}));
+    assert_ne!(test.refused("RunInstances", wrong).await, "DryRunOperation");
+    assert_eq!(rows(&test).await, (0, 0));
+    let unknown = json!({"DryRun": true, "InstanceIds": ["i-00000000000000001"]});
+    assert_eq!(
+        test.refused("TerminateInstances", unknown).await,
+        "InvalidInstanceID.NotFound"
+    );
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_with_ec2s_codes() {
+    let test = world().await;
+    let root = |ebs: Value| json!({"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": ebs}]});
+    for (more, code) in [
+        (json!({"ImageId": "ami-1"}), "InvalidAMIID.Malformed"),
+        (json!({"ImageId": "ami-00000000000000001"}), "InvalidAMIID.NotFound"),
+        (json!({"MinCount": 0}), "InvalidParameterValue"),
+        (json!({"MinCount": 2}), "InvalidParameterValue"),
+        (json!({"MaxCount": 1001}), "InvalidParameterValue"),
+        (json!({"InstanceType": "c5.huge"}), "InvalidParameterValue"),
+        (json!({"UserData": "not base64!"}), "InvalidParameterValue"),
+        (
+            json!({"UserData": crate::base64::encode(&[7; 16385])}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"InstanceInitiatedShutdownBehavior": "hibernate"}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"Placement": {"AvailabilityZone": "eu-west-1a"}}),
+            "InvalidParameterValue",
+        ),
+        (json!({"SubnetId": "subnet-1"}), "UnsupportedOperation"),
+        (
+            json!({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}),
+            "UnsupportedOperation",
+        ),
+        (root(json!({"Encrypted": true})), "UnsupportedOperation"),
+        (root(json!({"VolumeType": "io2"})), "UnsupportedOperation"),
+        (root(json!({"VolumeSize": 0})), "InvalidBlockDeviceMapping"),
+        (
+            root(json!({"VolumeSize": -1})),
+            "InvalidBlockDeviceMapping",
+        ),
+        (root(json!({"VolumeSize": 65537})), "InvalidBlockDeviceMapping"),
+    ] {
+        assert_eq!(
+            test.refused("RunInstances", with(request(1), more.clone())).await,
+            code,
+            "{more}"
+        );
+    }
+    assert_eq!(rows(&test).await, (0, 0));
+}
+
+#[tokio::test]
+async fn one_unknown_id_spares_all_the_others() {
+    let test = world().await;
+    let launched = test.call("RunInstances", request(1)).await.unwrap();
+    let id = ids(&launched).remove(0);
+    let both = json!({"InstanceIds": [id, "i-00000000000000001"]});
+    assert_eq!(
+        test.refused("DescribeInstances", both.clone()).await,
+        "InvalidInstanceID.NotFound"
+    );
+    assert_eq!(
+        test.refused("TerminateInstances", both).await,
+        "InvalidInstanceID.NotFound"
+    );
+    assert_eq!(
+        test.refused("StopInstances", json!({"InstanceIds": ["i-1"]})).await,
+        "InvalidInstanceID.Malformed"
+    );
+    let instance = reaches(&test, &id, "terminated").await;
+    assert_eq!(
+        instance["StateReason"]["Code"], "Server.InternalError",
+        "it was terminated by the refused request"
+    );
+    for operation in ["StartInstances", "StopInstances", "RebootInstances"] {
+        assert_eq!(
+            test.refused(operation, json!({"InstanceIds": [id]})).await,
+            "IncorrectInstanceState"
+        );
+    }
+    let again = test
+        .call("TerminateInstances", json!({"InstanceIds": [id]}))
+        .await
+        .unwrap();
+    assert_eq!(again["TerminatingInstances"][0]["CurrentState"]["Name"], "terminated");
+}
+
+#[tokio::test]
+async fn instances_are_filtered_by_state_tag_and_volume_and_come_in_pages() {
+    let test = world().await;
+    let tags = json!({"TagSpecifications": [
+        {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "web"}]},
+        {"ResourceType": "volume", "Tags": [{"Key": "Of", "Value": "web"}]},
+    ]});
+    let launched = test.call("RunInstances", with(request(2), tags)).await.unwrap();
+    assert_eq!(
+        launched["Instances"][0]["Tags"],
+        json!([{"Key": "Name", "Value": "web"}])
+    );
+    test.call("RunInstances", request(1)).await.unwrap();
+    let count = async |name: &str, value: &str| {
+        let filter = json!({"Filters": [{"Name": name, "Values": [value]}]});
+        let answer = test.call("DescribeInstances", filter).await.unwrap();
+        let reservations = answer["Reservations"].as_array().unwrap();
+        reservations
+            .iter()
+            .map(|one| one["Instances"].as_array().unwrap().len())
+            .sum::<usize>()
+    };
+    assert_eq!(count("tag:Name", "w?b").await, 2);
+    assert_eq!(count("image-id", &IMAGE.to_string()).await, 3);
+    assert_eq!(
+        count("reservation-id", launched["ReservationId"].as_str().unwrap()).await,
+        2
+    );
+    assert_eq!(count("instance-state-name", "stopped").await, 0);
+    let bad = json!({"Filters": [{"Name": "colour", "Values": ["red"]}]});
+    assert_eq!(test.refused("DescribeInstances", bad).await, "InvalidParameterValue");
+    for id in ids(&launched) {
+        reaches(&test, &id, "terminated").await;
+    }
+    let listed = test.call("DescribeInstanceStatus", json!({})).await.unwrap();
+    assert_eq!(listed["InstanceStatuses"], json!([]));
+    let all =
+        json!({"IncludeAllInstances": true, "Filters": [{"Name": "instance-state-name", "Values": ["terminated"]}]});
+    let listed = test.call("DescribeInstanceStatus", all).await.unwrap();
+    assert!(listed["InstanceStatuses"].as_array().unwrap().len() >= 2);
+}
+
+#[tokio::test]
+async fn volumes_are_described_with_what_they_are_attached_to() {
+    let test = world().await;
+    assert_eq!(
+        test.call("DescribeVolumes", json!({})).await.unwrap(),
+        json!({"Volumes": []})
+    );
+    let unknown = json!({"VolumeIds": ["vol-00000000000000001"]});
+    assert_eq!(test.refused("DescribeVolumes", unknown).await, "InvalidVolume.NotFound");
+    let kept = json!({"BlockDeviceMappings": [
+        {"DeviceName": "/dev/sda1", "Ebs": {"DeleteOnTermination": false, "VolumeSize": 2, "VolumeType": "gp3"}},
+    ]});
+    let launched = test.call("RunInstances", with(request(1), kept)).await.unwrap();
+    let id = ids(&launched).remove(0);
+    reaches(&test, &id, "terminated").await;
+    // The volume was made, and was to stay; a start that failed for want of a monitor changes nothing about that.
+    let listed = test.call("DescribeVolumes", json!({})).await.unwrap();
+    let volume = &listed["Volumes"][0];
+    assert_eq!((&volume["State"], &volume["Size"]), (&json!("available"), &json!(2)));
+    assert_eq!(volume["SnapshotId"], SNAPSHOT.to_string());
+    assert_eq!(volume["Attachments"], json!([]));
+    let path = test
+        .world
+        .layout
+        .volume(volume["VolumeId"].as_str().unwrap().parse().unwrap());
+    assert_eq!(std::fs::metadata(path).unwrap().len(), 2 << 30);
+}
+
+#[tokio::test]
+async fn the_console_of_an_instance_that_never_ran_is_empty() {
+    let test = world().await;
+    let launched = test.call("RunInstances", request(1)).await.unwrap();
+    let id = ids(&launched).remove(0);
+    let output = test
+        .call("GetConsoleOutput", json!({"InstanceId": id, "Latest": true}))
+        .await
+        .unwrap();
+    assert_eq!(output.get("Output"), None);
+    let unknown = json!({"InstanceId": "i-00000000000000001"});
+    assert_eq!(
+        test.refused("GetConsoleOutput", unknown).await,
+        "InvalidInstanceID.NotFound"
+    );
+}

@@ -115,6 +115,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
+    #[expect(clippy::zombie_processes, reason = "the process is reaped by its pidfd")]
     fn sleeper() -> Process {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         Process::of_child(i32::try_from(child.id()).unwrap()).unwrap()

@@ -212,7 +212,7 @@ async fn an_image_with_its_devices_reads_back_and_holds_its_snapshot() {
         })
         .await
         .unwrap();
-    assert_eq!(store.read(images::list).await.unwrap(), [image.clone()]);
+    assert_eq!(store.read(images::list).await.unwrap(), std::slice::from_ref(&image));
     assert!(
         store.write(move |tx| snapshots::remove(tx, id)).await.is_err(),
         "An image needs the snapshot"
@@ -295,10 +295,7 @@ async fn what_was_answered_survives_a_kill() {
         answered.extend(ids);
 
         let store = Store::open(&path).unwrap();
-        let launches = store
-            .read(|tx| Ok::<_, StoreError>(instances::list(tx)?))
-            .await
-            .unwrap();
+        let launches = store.read(instances::list).await.unwrap();
         let there: std::collections::HashSet<String> = launches.iter().map(|one| one.reservation.to_string()).collect();
         assert_eq!(there.len(), launches.len());
         for id in &answered {

@@ -215,10 +215,7 @@ async fn bad_requests_are_refused_with_ec2s_codes() {
         (root(json!({"Encrypted": true})), "UnsupportedOperation"),
         (root(json!({"VolumeType": "io2"})), "UnsupportedOperation"),
         (root(json!({"VolumeSize": 0})), "InvalidBlockDeviceMapping"),
-        (
-            root(json!({"VolumeSize": -1})),
-            "InvalidBlockDeviceMapping",
-        ),
+        (root(json!({"VolumeSize": -1})), "InvalidBlockDeviceMapping"),
         (root(json!({"VolumeSize": 65537})), "InvalidBlockDeviceMapping"),
     ] {
         assert_eq!(

@@ -87,22 +87,21 @@ fn load_named(name: &str, memory: &Memory, size: u64, payload: &Payload<'_>) -> 
     kernel::load(memory, size, payload).map_err(|source| FindKernelError::Kernel { name: name(), source })
 }
 
-/// The loader's command line, with a serial console if it names none.
+/// The loader's command line, with a serial console if it names none: the last one named, since this machine has no
+/// other, and before the words that are init's.
 fn with_serial_console(command_line: &str) -> String {
     const SERIAL: &str = "console=ttyS0";
-    let has_one = command_line
-        .split_ascii_whitespace()
-        .take_while(|word| *word != "--")
-        .any(|word| {
-            word.strip_prefix(SERIAL)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
-        });
-    match (has_one, command_line.trim()) {
-        (true, line) => line.to_owned(),
-        (false, "") => SERIAL.to_owned(),
-        // In front: the console that the image named last stays the one that init uses.
-        (false, line) => format!("{SERIAL} {line}"),
+    let is_serial = |word: &&str| {
+        let rest = word.strip_prefix(SERIAL);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+    };
+    let mut words: Vec<&str> = command_line.split_ascii_whitespace().collect();
+    let kernels = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    if words[..kernels].iter().any(is_serial) {
+        return command_line.trim().to_owned();
     }
+    words.insert(kernels, SERIAL);
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -111,14 +110,21 @@ mod tests {
 
     #[test]
     fn a_serial_console_is_added_only_where_there_is_none() {
-        assert_eq!(
-            with_serial_console("root=/dev/vda1 ro quiet"),
-            "console=ttyS0 root=/dev/vda1 ro quiet"
-        );
-        for line in ["console=ttyS0 ro", "console=tty0 console=ttyS0,115200n8"] {
-            assert_eq!(with_serial_console(line), line);
+        for (given, wanted) in [
+            ("root=/dev/vda1 ro quiet", "root=/dev/vda1 ro quiet console=ttyS0"),
+            (
+                "console=tty0 -- console=ttyS0",
+                "console=tty0 console=ttyS0 -- console=ttyS0",
+            ),
+            ("console=ttyS01", "console=ttyS01 console=ttyS0"),
+            (" ", "console=ttyS0"),
+            ("console=ttyS0 ro", "console=ttyS0 ro"),
+            (
+                "console=tty0 console=ttyS0,115200n8",
+                "console=tty0 console=ttyS0,115200n8",
+            ),
+        ] {
+            assert_eq!(with_serial_console(given), wanted);
         }
-        assert_eq!(with_serial_console("console=ttyS01"), "console=ttyS0 console=ttyS01");
-        assert_eq!(with_serial_console(" "), "console=ttyS0");
     }
 }

@@ -5,11 +5,27 @@ mod harness;
 use harness::{Device, Machine, Monitor, guest, kvm};
 use kiln_vmm::protocol::{Answer, DeviceSpec, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
 use std::fs::OpenOptions;
+use std::path::Path;
 
 fn status(response: Response) -> kiln_vmm::protocol::Status {
     match response {
         Response::Ok(Answer::Status(status)) => status,
         other => panic!("{other:?}"),
+    }
+}
+
+/// A block device on the file `disk`.
+fn blk(disk: &Path) -> Device {
+    let spec = DeviceSpec {
+        kind: "blk".into(),
+        id: "vol-0123456789abcdef0".into(),
+        config: serde_json::json!({ "read_only": false, "queues": 1 }),
+        files: Vec::new(),
+    };
+    let file = OpenOptions::new().read(true).write(true).open(disk).unwrap();
+    Device {
+        spec,
+        files: vec![file],
     }
 }
 
@@ -52,6 +68,41 @@ fn a_guest_resets_itself_into_new_memory_until_it_is_stopped() {
         console.lines().count() >= 3 && console.lines().all(|line| line == "born"),
         "{console}"
     );
+}
+
+#[test]
+fn resets_leave_nothing_behind() {
+    let Some(kvm) = kvm() else { return };
+    let monitor = Monitor::start();
+    let kernel = guest("reset", monitor.directory());
+    let disk = monitor.path("disk");
+    std::fs::write(&disk, [0; 4096]).unwrap();
+    let devices = vec![blk(&disk)];
+    status(monitor.launch(
+        kvm,
+        Machine {
+            devices,
+            ..Machine::small(&kernel)
+        },
+    ));
+    let after = |resets| {
+        let mut seen = 0;
+        monitor.connect().await_event(|event| {
+            seen += u32::from(*event == Event::Reset);
+            seen == resets
+        });
+        // What one life holds is a matter of the moment; what all of them left is not.
+        let count = |name| {
+            std::fs::read_dir(format!("/proc/{}/{name}", monitor.pid()))
+                .unwrap()
+                .count()
+        };
+        (count("fd"), count("task"))
+    };
+    let (files, threads) = after(2);
+    let (files_later, threads_later) = after(28);
+    assert!(files_later < files + 20, "{files} open files became {files_later}");
+    assert!(threads_later < threads + 10, "{threads} threads became {threads_later}");
 }
 
 #[test]
@@ -129,17 +180,7 @@ fn a_guest_reads_and_writes_sectors_of_a_volume_over_virtio() {
     let mut bytes = vec![0; 64 * 512];
     bytes[5 * 512..][..14].copy_from_slice(b"sector number5");
     std::fs::write(&disk, &bytes).unwrap();
-    let spec = DeviceSpec {
-        kind: "blk".into(),
-        id: "vol-0123456789abcdef0".into(),
-        config: serde_json::json!({ "read_only": false, "queues": 1 }),
-        files: Vec::new(),
-    };
-    let file = OpenOptions::new().read(true).write(true).open(&disk).unwrap();
-    let devices = vec![Device {
-        spec,
-        files: vec![file],
-    }];
+    let devices = vec![blk(&disk)];
     status(monitor.launch(
         kvm,
         Machine {

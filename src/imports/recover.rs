@@ -6,9 +6,13 @@ use crate::store::ledger::{self, ObjectKind};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use time::{Duration, OffsetDateTime};
+
+/// How long a task that ended stays on record.
+const RETENTION: Duration = Duration::days(7);
 
 impl Imports {
-    /// Ends the tasks that were active when the daemon died, and removes the files that belong to nothing: those of
+    /// Ends the tasks that were active when the daemon died, forgets those that ended long ago, and removes the files that belong to nothing: those of
     /// imports that were never completed, and of images and snapshots whose records are gone because a user removed
     /// them. To be called once, before the first [`Imports::begin`].
     ///
@@ -22,6 +26,11 @@ impl Imports {
             let why = "The daemon died while the import ran; import it again";
             self.take_away(task, &[&file], why.into()).await?;
         }
+        let before = OffsetDateTime::now_utc() - RETENTION;
+        let forget = self
+            .store
+            .write(move |store| store::imports::forget_ended(store, before));
+        forget.await?;
         for path in self.store.read(orphans).await? {
             self.files.remove(&path).await?;
         }

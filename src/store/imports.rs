@@ -2,8 +2,9 @@
 
 use super::StoreError;
 use super::columns::Micros;
-use crate::model::{ImportTask, ImportTaskId};
+use crate::model::{ImportTask, ImportTaskId, ResourceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use time::OffsetDateTime;
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ImportTask> {
     Ok(ImportTask {
@@ -73,4 +74,18 @@ pub fn list(connection: &Connection) -> Result<Vec<ImportTask>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT * FROM import_tasks ORDER BY id")?;
     let rows = statement.query_map([], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Forgets the tasks that ended and were begun before `before`, with their tags.
+///
+/// # Errors
+/// The database's.
+pub fn forget_ended(connection: &Connection, before: OffsetDateTime) -> Result<(), StoreError> {
+    let sql = "DELETE FROM import_tasks WHERE state <> 'active' AND created < ?1 RETURNING id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let forgotten = statement.query_map([Micros(before)], |row| row.get::<_, ImportTaskId>(0))?;
+    for id in forgotten.collect::<Result<Vec<_>, _>>()? {
+        super::tags::remove_all(connection, ResourceId::ImportTask(id))?;
+    }
+    Ok(())
 }

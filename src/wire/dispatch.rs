@@ -134,3 +134,99 @@ fn drop_nulls(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::TestWorld;
+    use serde_json::json;
+    use tokio::sync::Notify;
+
+    async fn dispatch(rows: Vec<Operation>) -> (TestWorld, Arc<Dispatch>) {
+        let world = TestWorld::new().await;
+        let dispatch = Dispatch::new(Arc::clone(&world.world), Operations::new(rows));
+        (world, Arc::new(dispatch))
+    }
+
+    async fn call(dispatch: &Dispatch, request: Value) -> Result<Value, ApiError> {
+        let caller = Caller {
+            uid: 0,
+            gid: 0,
+            pid: None,
+        };
+        dispatch
+            .call("DescribeRegions", request, caller, Vec::new(), RequestId(1))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_handler_goes_on_when_its_client_hangs_up() {
+        let (begun, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (at_begin, at_end) = (Arc::clone(&begun), Arc::clone(&ended));
+        let slow = Operation::new("DescribeRegions", move |_: Call, _: Value| {
+            let (begun, ended) = (Arc::clone(&at_begin), Arc::clone(&at_end));
+            async move {
+                begun.notify_one();
+                tokio::task::yield_now().await;
+                ended.notify_one();
+                Ok(json!({}))
+            }
+        });
+        let (_world, dispatch) = dispatch(vec![slow]).await;
+        let client = tokio::spawn(async move { call(&dispatch, json!({})).await });
+        begun.notified().await;
+        client.abort();
+        tokio::time::timeout(std::time::Duration::from_secs(5), ended.notified())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_fails_its_own_request_only() {
+        let broken = Operation::new("DescribeRegions", |_: Call, request: Value| async move {
+            assert!(request.get("AllRegions").is_none(), "A mistake of ours");
+            Ok(json!({"Regions": []}))
+        });
+        let (_world, dispatch) = dispatch(vec![broken]).await;
+        let error = call(&dispatch, json!({"AllRegions": true})).await.unwrap_err();
+        assert_eq!(error.code, Code::InternalError);
+        assert_eq!(call(&dispatch, json!({})).await, Ok(json!({"Regions": []})));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_ec2s_never_leaves_a_debug_build_and_absent_members_are_left_out() {
+        let strange = Operation::new("DescribeRegions", |_: Call, request: Value| async move {
+            let name = if request.get("AllRegions").is_some() {
+                "Colour"
+            } else {
+                "RegionName"
+            };
+            Ok(json!({"Regions": [{name: "red", "Endpoint": null}]}))
+        });
+        let (_world, dispatch) = dispatch(vec![strange]).await;
+        assert_eq!(
+            call(&dispatch, json!({})).await,
+            Ok(json!({"Regions": [{"RegionName": "red"}]}))
+        );
+        assert!(call(&dispatch, json!({"AllRegions": true})).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn there_is_a_bound_to_what_runs_at_one_time() {
+        let stuck = Operation::new("DescribeRegions", |_: Call, _: Value| {
+            std::future::pending::<Result<Value, ApiError>>()
+        });
+        let (_world, dispatch) = dispatch(vec![stuck]).await;
+        for _ in 0..MAX_RUNNING {
+            let dispatch = Arc::clone(&dispatch);
+            tokio::spawn(async move { call(&dispatch, json!({})).await });
+        }
+        while dispatch.running.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            call(&dispatch, json!({})).await.unwrap_err().code,
+            Code::RequestLimitExceeded
+        );
+    }
+}

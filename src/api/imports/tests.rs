@@ -229,6 +229,40 @@ async fn an_import_that_died_with_the_daemon_is_taken_away_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_task_that_ended_a_week_ago_is_forgotten_with_its_tags_and_its_image_stays() {
+    let world = TestWorld::new().await;
+    let mut request = raw("old");
+    let tags = json!({"ResourceType": "import-image-task", "Tags": [{"Key": "a", "Value": "b"}]});
+    request["TagSpecifications"].as_array_mut().unwrap().push(tags);
+    let task = world.call_with("ImportImage", request, vec![disk()]).await.unwrap();
+    world.ended(&task).await;
+    let world = world.restart().await;
+    let id: ImportTaskId = text(&task, "ImportTaskId").parse().unwrap();
+    let on_record = async || {
+        world
+            .world
+            .store
+            .read(move |store| store::imports::get(store, id))
+            .await
+            .unwrap()
+            .is_some()
+    };
+    assert!(on_record().await);
+    let later = OffsetDateTime::now_utc() + time::Duration::seconds(1);
+    world
+        .world
+        .store
+        .write(move |store| store::imports::forget_ended(store, later))
+        .await
+        .unwrap();
+    assert!(!on_record().await);
+    let tags = world.call("DescribeTags", json!({})).await.unwrap();
+    assert_eq!(tags["Tags"].as_array().unwrap().len(), 1, "{tags}");
+    let images = world.call("DescribeImages", json!({})).await.unwrap();
+    assert_eq!(images["Images"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_was_imported_is_there_after_a_restart() {
     let world = TestWorld::new().await;
     let task = world.call_with("ImportImage", raw("kept"), vec![disk()]).await.unwrap();

@@ -27,20 +27,26 @@ impl Place {
     }
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 19] = [
     (0x1, features),
     (0x4, caches),
     (0x6, |leaf, _| keep(leaf, ARAT, 0, 0, 0)),
     (0x7, extended_features),
-    (0xa, |leaf, _| keep(leaf, 0, 0, 0, 0)),
+    (0xa, hide),
+    (0x12, hide),
+    (0x14, hide),
+    (0x1c, hide),
+    (0x1d, hide),
+    (0x1e, hide),
     (0x8000_0001, amd_features),
     (0x8000_0007, |leaf, _| keep(leaf, 0, 0, 0, INVARIANT_TSC)),
     (0x8000_0008, amd_sizes),
-    (0x8000_001b, |leaf, _| keep(leaf, 0, 0, 0, 0)),
-    (0x8000_001c, |leaf, _| keep(leaf, 0, 0, 0, 0)),
+    (0x8000_000a, hide),
+    (0x8000_001b, hide),
+    (0x8000_001c, hide),
     (0x8000_001d, caches),
     (0x8000_001e, amd_topology),
-    (0x8000_0022, |leaf, _| keep(leaf, 0, 0, 0, 0)),
+    (0x8000_0022, hide),
 ];
 
 /// Leaf 6 `eax`: the APIC timer runs in all sleep states.
@@ -96,34 +102,52 @@ fn keep(leaf: &mut kvm_cpuid_entry2, eax: u32, ebx: u32, ecx: u32, edx: u32) {
     leaf.edx &= edx;
 }
 
+/// A leaf about what is hidden: counters, enclaves, tracing, branch records, matrix tiles, nested virtualization.
+fn hide(leaf: &mut kvm_cpuid_entry2, _: Place) {
+    keep(leaf, 0, 0, 0, 0);
+}
+
+fn clear_bits(register: &mut u32, bits: &[u32]) {
+    bits.iter().for_each(|&bit| set_bit(register, bit, false));
+}
+
 fn set_bit(register: &mut u32, bit: u32, on: bool) {
     *register = *register & !(1 << bit) | u32::from(on) << bit;
 }
 
 /// Leaf 1.
 fn features(leaf: &mut kvm_cpuid_entry2, place: Place) {
+    // In ecx.
     const DTES64: u32 = 2;
     const MONITOR: u32 = 3;
     const DS_CPL: u32 = 4;
-    const THERMAL_MONITOR_2: u32 = 8;
+    const VMX: u32 = 5;
+    const SMX: u32 = 6;
     const SPEEDSTEP: u32 = 7;
+    const THERMAL_MONITOR_2: u32 = 8;
     const PDCM: u32 = 15;
     const TSC_DEADLINE: u32 = 24;
     const HYPERVISOR: u32 = 31;
+    // In edx.
+    const DEBUG_STORE: u32 = 21;
+    const THERMAL_CONTROL: u32 = 22;
     const HTT: u32 = 28;
+    const THERMAL_MONITOR: u32 = 29;
+    const PENDING_BREAK: u32 = 31;
     /// The line that CLFLUSH flushes, in units of eight bytes.
     const CLFLUSH_LINE: u8 = 8;
     leaf.ebx = u32::from_le_bytes([leaf.ebx.to_le_bytes()[0], CLFLUSH_LINE, place.count, place.id]);
-    for bit in [DTES64, MONITOR, DS_CPL, SPEEDSTEP, THERMAL_MONITOR_2, PDCM] {
-        set_bit(&mut leaf.ecx, bit, false);
-    }
+    clear_bits(
+        &mut leaf.ecx,
+        &[DTES64, MONITOR, DS_CPL, VMX, SMX, SPEEDSTEP, THERMAL_MONITOR_2, PDCM],
+    );
     // KVM's own local APIC has it; KVM_GET_SUPPORTED_CPUID leaves it to us to say so.
     set_bit(&mut leaf.ecx, TSC_DEADLINE, true);
     set_bit(&mut leaf.ecx, HYPERVISOR, true);
-    for bit in [21, 22, 29, 31] {
-        // debug store, thermal control, thermal monitor, pending break
-        set_bit(&mut leaf.edx, bit, false);
-    }
+    clear_bits(
+        &mut leaf.edx,
+        &[DEBUG_STORE, THERMAL_CONTROL, THERMAL_MONITOR, PENDING_BREAK],
+    );
     set_bit(&mut leaf.edx, HTT, place.count > 1);
 }
 
@@ -135,9 +159,15 @@ fn caches(leaf: &mut kvm_cpuid_entry2, place: Place) {
         return;
     }
     let level = leaf.eax >> 5 & 7;
-    let (cores, intel) = (u32::from(place.count) - 1, leaf.function == 4);
+    // Intel counts the ids that there could be, AMD the CPUs that there are.
+    let intel = leaf.function == 4;
+    let cores = if intel {
+        (1 << place.core_bits()) - 1
+    } else {
+        u32::from(place.count) - 1
+    };
     let sharing = if level >= 3 { cores } else { 0 };
-    let cores_per_package = if intel { (1 << place.core_bits()) - 1 } else { 0 };
+    let cores_per_package = if intel { cores } else { 0 };
     leaf.eax = leaf.eax & 0x3fff | sharing << 14 | cores_per_package << 26;
     // Line size, partitions and ways as an emulated host may give them are no cache's: keep the size, mend the rest.
     let line = (leaf.ebx & 0xfff) + 1;
@@ -146,27 +176,48 @@ fn caches(leaf: &mut kvm_cpuid_entry2, place: Place) {
     }
 }
 
-/// Leaf 7.
+/// Leaf 7: no transactional memory, enclaves, tracing, branch records, matrix tiles; nothing that idles or queues work
+/// behind the monitor's back.
 fn extended_features(leaf: &mut kvm_cpuid_entry2, _: Place) {
+    // Subleaf 0, in ebx.
+    const SGX: u32 = 2;
     const HLE: u32 = 4;
     const RTM: u32 = 11;
-    const TSX_FORCE_ABORT: u32 = 13;
-    const RTM_ALWAYS_ABORT: u32 = 11;
-    const ARCH_LBR: u32 = 19;
+    const PROCESSOR_TRACE: u32 = 25;
+    // In ecx.
     const WAITPKG: u32 = 5;
     const ENQCMD: u32 = 29;
-    if leaf.index != 0 {
-        return;
+    const SGX_LAUNCH_CONTROL: u32 = 30;
+    // In edx.
+    const RTM_ALWAYS_ABORT: u32 = 11;
+    const TSX_FORCE_ABORT: u32 = 13;
+    const ARCH_LBR: u32 = 19;
+    const AMX_BF16: u32 = 22;
+    const AMX_TILE: u32 = 24;
+    const AMX_INT8: u32 = 25;
+    // Subleaf 1, in eax and edx.
+    const AMX_FP16: u32 = 21;
+    const AMX_COMPLEX: u32 = 8;
+    match leaf.index {
+        0 => {
+            clear_bits(&mut leaf.ebx, &[SGX, HLE, RTM, PROCESSOR_TRACE]);
+            clear_bits(&mut leaf.ecx, &[WAITPKG, ENQCMD, SGX_LAUNCH_CONTROL]);
+            let hidden = [
+                RTM_ALWAYS_ABORT,
+                TSX_FORCE_ABORT,
+                ARCH_LBR,
+                AMX_BF16,
+                AMX_TILE,
+                AMX_INT8,
+            ];
+            clear_bits(&mut leaf.edx, &hidden);
+        }
+        1 => {
+            clear_bits(&mut leaf.eax, &[AMX_FP16]);
+            clear_bits(&mut leaf.edx, &[AMX_COMPLEX]);
+        }
+        _ => {}
     }
-    [HLE, RTM]
-        .into_iter()
-        .for_each(|bit| set_bit(&mut leaf.ebx, bit, false));
-    [WAITPKG, ENQCMD]
-        .into_iter()
-        .for_each(|bit| set_bit(&mut leaf.ecx, bit, false));
-    [RTM_ALWAYS_ABORT, TSX_FORCE_ABORT, ARCH_LBR]
-        .into_iter()
-        .for_each(|bit| set_bit(&mut leaf.edx, bit, false));
 }
 
 /// Leaf 0x80000001: no nested virtualization, no profiling, no counters.
@@ -175,10 +226,14 @@ fn amd_features(leaf: &mut kvm_cpuid_entry2, place: Place) {
     const SVM: u32 = 2;
     const IBS: u32 = 10;
     const WATCHDOG: u32 = 13;
-    for bit in [SVM, IBS, WATCHDOG, 15, 23, 24, 28] {
-        // lightweight profiling and the performance counter extensions are the last four
-        set_bit(&mut leaf.ecx, bit, false);
-    }
+    const LIGHTWEIGHT_PROFILING: u32 = 15;
+    const CORE_COUNTERS: u32 = 23;
+    const BRIDGE_COUNTERS: u32 = 24;
+    const TSC_COUNTER: u32 = 27;
+    const CACHE_COUNTERS: u32 = 28;
+    let counters = [CORE_COUNTERS, BRIDGE_COUNTERS, TSC_COUNTER, CACHE_COUNTERS];
+    clear_bits(&mut leaf.ecx, &[SVM, IBS, WATCHDOG, LIGHTWEIGHT_PROFILING]);
+    clear_bits(&mut leaf.ecx, &counters);
     set_bit(&mut leaf.ecx, CMP_LEGACY, place.amd && place.count > 1);
 }
 
@@ -301,7 +356,7 @@ mod tests {
             leaf(0x8000_0001, [!0; 4]),
         ];
         let features = only(&host, place, 1);
-        assert_eq!(features.ecx & (1 << 15 | 1 << 3), 0);
+        assert_eq!(features.ecx & (1 << 15 | 1 << 5 | 1 << 3), 0);
         assert_eq!(features.ecx >> 31, 1);
         assert_eq!(only(&host, place, 7).ebx & (1 << 4 | 1 << 11), 0);
         assert_eq!(only(&host, place, 0xa).eax, 0);

@@ -41,10 +41,19 @@ pub async fn instance(client: &Client, name: &str) -> Result<Instance, CommandEr
     Ok(found.swap_remove(0))
 }
 
-/// The one image that was named.
+/// The one image that was named and that instances can be made of.
 pub async fn image(client: &Client, name: &str) -> Result<Image, CommandError> {
     let mut all = api::images(client).await?;
     all.retain(Image::is_machine);
+    pick_image(all, name)
+}
+
+/// The one image of any kind that was named: kernels and RAM disks too.
+pub async fn any_image(client: &Client, name: &str) -> Result<Image, CommandError> {
+    pick_image(api::images(client).await?, name)
+}
+
+fn pick_image(mut all: Vec<Image>, name: &str) -> Result<Image, CommandError> {
     let candidates: Vec<Candidate> = all
         .iter()
         .map(|one| Candidate {

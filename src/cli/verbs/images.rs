@@ -97,7 +97,7 @@ async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandEr
         hint("no images; kiln images make debian-12 makes one, kiln import FILE takes one in");
     }
     let now = OffsetDateTime::now_utc();
-    let mut table = Table::new(["ID", "NAME", "OWNER", "STATE", "SIZE", "ARCH", "AGE"]);
+    let mut table = Table::new(["ID", "KIND", "NAME", "OWNER", "STATE", "SIZE", "ARCH", "AGE"]);
     for one in &images {
         let colour = if one.state == "available" {
             Colour::Good
@@ -106,6 +106,7 @@ async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandEr
         };
         table.row([
             one.image_id.as_str().into(),
+            if all { one.image_type.as_str() } else { "" }.into(),
             one.name.as_str().into(),
             one.image_owner_alias.as_deref().unwrap_or("self").into(),
             Cell::from(one.state.as_str()).coloured(colour),
@@ -196,11 +197,11 @@ async fn cook(recipe: &Recipe, disk: &Path) -> Result<(), CommandError> {
 async fn remove(context: &Context, arguments: &RmArguments) -> Result<(), CommandError> {
     let mut images = Vec::new();
     for name in &arguments.images {
-        images.push(resolve::image(&context.client, name).await?);
+        images.push(resolve::any_image(&context.client, name).await?);
     }
     let names: Vec<String> = images
         .iter()
-        .map(|one| format!("{} ({})", one.name, one.image_id))
+        .map(|one| format!("{} {}", one.image_id, one.name).trim().to_string())
         .collect();
     if !arguments.yes && !terminal::confirm(&format!("Deregister {}?", names.join(", ")))? {
         return Err(CommandError::Usage("Nothing was deregistered".into()));

@@ -64,7 +64,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             one.instance_type.as_str().into(),
             image.into(),
             age(&one.launch_time, now).into(),
-            one.reason().into(),
+            reason(one.reason()).into(),
         ]);
     }
     table
@@ -88,6 +88,11 @@ fn request(arguments: &Arguments) -> Value {
     } else {
         json!({ "Filters": filters })
     }
+}
+
+/// The sentence of a reason, without EC2's code before it.
+fn reason(message: &str) -> &str {
+    message.split_once(": ").map_or(message, |(_, sentence)| sentence)
 }
 
 /// The state, in its colour.

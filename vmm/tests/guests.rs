@@ -115,7 +115,9 @@ fn a_triple_fault_is_reported_with_registers_and_the_last_words() {
     assert_eq!(report.reason, EndReason::Crashed);
     let detail = report.detail.unwrap();
     assert!(detail.contains("Triple fault"), "{detail}");
-    assert!(detail.contains("rax 000000001badcafe"), "{detail}");
+    // KVM on AMD processors keeps no registers of a triple fault, and the report says so.
+    let amd = detail.contains("not the registers it died with");
+    assert!(amd || detail.contains("rax 000000001badcafe"), "{detail}");
     assert!(detail.contains("about to fault"), "{detail}");
 }
 

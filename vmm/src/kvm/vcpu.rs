@@ -211,7 +211,7 @@ impl Vcpu {
                 self.fd.set_kvm_immediate_exit(0);
                 return Ok(());
             }
-            Ok(VcpuExit::Shutdown) => "Triple fault (KVM_EXIT_SHUTDOWN)".to_owned(),
+            Ok(VcpuExit::Shutdown) => return Err(self.triple_fault()),
             Ok(VcpuExit::FailEntry(reason, cpu)) => {
                 format!(
                     "The processor refused to enter the guest (KVM_EXIT_FAIL_ENTRY, reason {reason:#x}, host CPU {cpu})"
@@ -222,6 +222,20 @@ impl Vcpu {
             Err(e) => format!("KVM_RUN failed: {e}"),
         };
         Err(self.death(died))
+    }
+
+    fn triple_fault(&self) -> Death {
+        /// Where a CPU begins after its reset.
+        const RESET_VECTOR: u64 = 0xfff0;
+        let mut death = self.death("Triple fault (KVM_EXIT_SHUTDOWN)".to_owned());
+        if death
+            .registers
+            .as_ref()
+            .is_some_and(|registers| registers.0.rip == RESET_VECTOR)
+        {
+            death.exit += "; KVM on AMD processors resets the CPU at once, so these are not the registers it died with";
+        }
+        death
     }
 
     fn death(&self, exit: String) -> Death {

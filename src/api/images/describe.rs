@@ -127,7 +127,7 @@ impl WireImage {
             block_device_mappings: Vec::new(),
             virtualization_type: "hvm",
             hypervisor: "xen",
-            ena_support: true,
+            ena_support: false,
             platform_details: "Linux/UNIX",
             usage_operation: "RunInstances",
             tags: tags.into_iter().map(Into::into).collect(),

@@ -38,7 +38,8 @@ pub struct Bar {
 
 /// A PCI function: what the root needs of a device, be it virtio or one of the host's own.
 ///
-/// The root calls it with its own lock held, mostly from vCPU threads: nothing here may wait, but [`Self::stop`].
+/// The root calls it with its own lock held, mostly from vCPU threads, and nothing here may wait: but [`Self::pause`],
+/// [`Self::save`], [`Self::restore`] and [`Self::stop`], which the machine's own thread calls while no vCPU runs.
 pub trait Function: Send + Sync {
     /// Its name in the machine, `vol-…` for instance.
     fn id(&self) -> &str;

@@ -12,9 +12,12 @@
 //!     └──── status reads 0 again ◀── all queues stopped, device reset ◀───┴──── status = 0 ────┘
 //! ```
 
+mod saved;
+
+pub use saved::SavedRegisters;
+
 use crate::virtio::device::{Chained, QueueState};
 use crate::virtio::queue::{RingAddresses, RingLayout};
-use serde::{Deserialize, Serialize};
 use virtio_bindings::virtio_config as bits;
 use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
 
@@ -91,25 +94,6 @@ impl QueueRegisters {
     pub fn state(&self) -> Option<QueueState> {
         self.state
     }
-}
-
-/// What must be kept of a device that stands still, to go on elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedRegisters {
-    status: u8,
-    accepted: u64,
-    generation: u8,
-    queues: Vec<SavedQueue>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedQueue {
-    size: u16,
-    addresses: RingAddresses,
-    enabled: bool,
-    state: Option<QueueState>,
 }
 
 /// What the device's thread has to do next.
@@ -309,53 +293,6 @@ impl Registers {
     /// Whether the device may use guest memory on its own; queues stop and go on with it.
     pub fn set_bus_master(&mut self, bus_master: bool) {
         self.bus_master = bus_master;
-    }
-
-    /// What must be kept. The queues must stand still.
-    pub fn save(&self) -> SavedRegisters {
-        let queues = self.queues.iter().map(|queue| SavedQueue {
-            size: queue.size,
-            addresses: queue.addresses,
-            enabled: queue.enabled(),
-            state: queue.state,
-        });
-        SavedRegisters {
-            status: self.status,
-            accepted: self.accepted,
-            generation: self.generation,
-            queues: queues.collect(),
-        }
-    }
-
-    /// Takes what was kept, if it is possible; enabled rings are found good by `check`. Nothing may have run yet.
-    ///
-    /// # Errors
-    /// What is impossible.
-    pub fn restore<E>(
-        &mut self,
-        saved: SavedRegisters,
-        check: impl Fn(&QueueRegisters) -> Result<RingLayout, E>,
-    ) -> Result<(), &'static str> {
-        if saved.queues.len() != self.queues.len() {
-            return Err("number of queues");
-        }
-        self.accepted = saved.accepted;
-        if saved.status & FEATURES_OK != 0 && !self.features_agree() {
-            return Err("features");
-        }
-        for (queue, saved) in self.queues.iter_mut().zip(saved.queues) {
-            queue.size = saved.size;
-            queue.addresses = saved.addresses;
-            queue.state = saved.state;
-            if saved.enabled {
-                queue.enabled = Some(check(queue).map_err(|_| "rings")?);
-            }
-        }
-        self.status = saved.status & (WRITABLE | NEEDS_RESET);
-        self.generation = saved.generation;
-        // Queues ran before, so the next reset must reach the device.
-        self.touched = self.status & DRIVER_OK != 0;
-        Ok(())
     }
 
     /// Whether queues are held still, for the state to be saved.

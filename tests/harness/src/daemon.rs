@@ -3,13 +3,14 @@
 use crate::api::Api;
 use crate::console::tail;
 use crate::leftovers;
+use serde_json::json;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long the daemon may take to be ready, and to end.
@@ -25,6 +26,7 @@ pub struct Setup {
     programs: PathBuf,
     place: PathBuf,
     config: String,
+    stop_time_limit: &'static str,
 }
 
 impl Setup {
@@ -44,6 +46,7 @@ impl Setup {
             programs,
             place,
             config: String::new(),
+            stop_time_limit: "2m",
         }
     }
 
@@ -51,6 +54,13 @@ impl Setup {
     #[must_use]
     pub fn config(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
+        self
+    }
+
+    /// With another time after which a guest that does not power itself off is forced.
+    #[must_use]
+    pub fn stop_time_limit(mut self, span: &'static str) -> Self {
+        self.stop_time_limit = span;
         self
     }
 
@@ -77,13 +87,18 @@ impl Setup {
         // Tests in other processes count from their own process id.
         let number = DAEMONS.fetch_add(1, Ordering::Relaxed);
         let uid = FIRST_UID + (std::process::id() % 65536) * 16 * UIDS + number * UIDS;
-        let config = format!("{}\n[vmm]\nuids = {{ first = {uid}, count = {UIDS} }}\n", self.config);
+        let config = format!(
+            "{}\n[lifecycle]\nstop_time_limit = \"{}\"\nterminated_retention = \"5s\"\n\
+             [vmm]\nuids = {{ first = {uid}, count = {UIDS} }}\n",
+            self.config, self.stop_time_limit
+        );
         fs::write(folder.path().join("kiln.toml"), config).expect("The configuration can be written");
         let mut daemon = Daemon {
             programs: self.programs,
             folder,
             uid,
             child: None,
+            notify: None,
             finished: false,
         };
         daemon.start();
@@ -98,6 +113,8 @@ pub struct Daemon {
     folder: TempDir,
     uid: u32,
     child: Option<Child>,
+    /// What the daemon tells its service manager, which we are.
+    notify: Option<UnixDatagram>,
     finished: bool,
 }
 
@@ -188,6 +205,7 @@ impl Daemon {
             .expect("kilnd can be started");
         self.child = Some(child);
         self.wait_until_ready(&notify);
+        self.notify = Some(notify);
     }
 
     #[track_caller]
@@ -196,7 +214,7 @@ impl Daemon {
         notify
             .set_read_timeout(Some(Duration::from_millis(500)))
             .expect("The time is not zero");
-        let deadline = std::time::Instant::now() + START_TIME;
+        let deadline = Instant::now() + START_TIME;
         let mut message = [0; 4096];
         loop {
             match notify.recv(&mut message) {
@@ -212,7 +230,7 @@ impl Daemon {
                 self.log_tail()
             );
             assert!(
-                std::time::Instant::now() < deadline,
+                Instant::now() < deadline,
                 "kilnd was not ready in {START_TIME:?}\n{}",
                 self.log_tail()
             );
@@ -231,9 +249,24 @@ impl Daemon {
     /// snapshots must have been done away with.
     #[track_caller]
     pub fn finish(mut self) {
+        self.wait_until_forgotten();
         self.stop();
-        leftovers::assert_none(&self.state(), self.uid..self.uid + UIDS);
+        leftovers::assert_none(&self.state(), self.uid..self.uid + UIDS, &self.log());
         self.finished = true;
+    }
+
+    /// Terminated instances are described for a while yet, and nothing tells when that is over.
+    #[track_caller]
+    fn wait_until_forgotten(&self) {
+        let deadline = Instant::now() + START_TIME;
+        loop {
+            let answer = self.api().call("DescribeInstances", &json!({}));
+            if answer["Reservations"].as_array().is_some_and(Vec::is_empty) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "There are still instances: {answer}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Asks the daemon to end, and waits for it; its guests run on.
@@ -250,10 +283,12 @@ impl Daemon {
         );
     }
 
-    /// The end of the daemon's log.
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("kilnd.log")).unwrap_or_default()
+    }
+
     fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.folder.path().join("kilnd.log")).unwrap_or_default();
-        format!("The end of kilnd's log:\n{}", tail(&log, 8000))
+        format!("The end of kilnd's log:\n{}", tail(&self.log(), 8000))
     }
 
     fn last_words(&self) {

@@ -1,6 +1,7 @@
 //! What a daemon may leave behind on the host: processes, files, control groups, rows. There must be none.
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::HashSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,12 @@ pub fn processes_of(uids: Range<u32>) -> Vec<u32> {
         .collect()
 }
 
+/// The user id of a process that is no zombie: who should have waited for it may be dead, too.
 fn uid(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    if status.lines().any(|line| line.starts_with("State:\tZ")) {
+        return None;
+    }
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -31,15 +36,14 @@ pub(crate) fn kill(uids: Range<u32>) {
 
 /// Nothing is left of a daemon that has ended, once all its instances, images and snapshots were done away with.
 #[track_caller]
-pub(crate) fn assert_none(state: &Path, uids: Range<u32>) {
+pub(crate) fn assert_none(state: &Path, uids: Range<u32>, log: &str) {
     let processes = processes_of(uids);
     assert!(processes.is_empty(), "These monitors are left: {processes:?}");
     let files = files_below(state);
-    let kept = |file: &&PathBuf| is_the_database(file) || is_last_words(file, state);
-    let strays: Vec<_> = files.iter().filter(|file| !kept(file)).collect();
+    let strays: Vec<_> = files.iter().filter(|file| !is_the_database(file)).collect();
     assert!(strays.is_empty(), "These files are left: {strays:?}");
-    assert_no_rows(state);
-    let groups = control_groups_of_instances(state);
+    assert_no_rows(&state.join("kiln.db"));
+    let groups = control_groups(log);
     assert!(groups.is_empty(), "These control groups are left: {groups:?}");
 }
 
@@ -47,12 +51,6 @@ fn is_the_database(file: &Path) -> bool {
     file.file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with("kiln.db"))
         || file.file_name().is_some_and(|name| name == "lock")
-}
-
-/// What a terminated instance said last is kept as long as it is described.
-fn is_last_words(file: &Path, state: &Path) -> bool {
-    let name = file.file_name().unwrap_or_default();
-    file.starts_with(state.join("instances")) && (name == "console.log" || name == "report.json")
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -67,13 +65,14 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The tables that say what the host holds for us. Terminated instances stay described for a while, with the directory of
-/// their last words.
+/// The tables of what there is. What was imported stays on record.
 #[track_caller]
-fn assert_no_rows(state: &Path) {
-    let database = rusqlite::Connection::open(state.join("kiln.db")).expect("The database can be opened");
+fn assert_no_rows(database: &Path) {
+    let database = rusqlite::Connection::open(database).expect("The database can be opened");
     for table in [
+        "ledger",
         "machines",
+        "instances",
         "attachments",
         "volumes",
         "snapshots",
@@ -86,26 +85,13 @@ fn assert_no_rows(state: &Path) {
             .unwrap_or_else(|error| panic!("Table {table} can't be read: {error}"));
         assert_eq!(count, 0, "Rows are left in table {table}");
     }
-    let mut query = database
-        .prepare("SELECT name FROM ledger")
-        .expect("The ledger can be read");
-    let names = query.query_map([], |row| row.get(0)).expect("The ledger can be read");
-    let mut names: Vec<String> = names.map(|name| name.expect("A name is text")).collect();
-    names.retain(|name| !Path::new(name).starts_with(state.join("instances")));
-    assert!(names.is_empty(), "These objects are left on the ledger: {names:?}");
 }
 
-/// The control groups named after an instance that this daemon knew.
-#[track_caller]
-fn control_groups_of_instances(state: &Path) -> Vec<PathBuf> {
-    let database = rusqlite::Connection::open(state.join("kiln.db")).expect("The database can be opened");
-    let mut query = database
-        .prepare("SELECT id FROM instances")
-        .expect("The instances can be read");
-    let ids: Vec<String> = query
-        .query_map([], |row| row.get(0))
-        .expect("The instances can be read")
-        .flatten()
+/// The control groups of instances that a daemon's log speaks of. Scopes and groups carry the instance's id in their name.
+fn control_groups(log: &str) -> Vec<PathBuf> {
+    let ids: HashSet<&str> = log
+        .match_indices("i-")
+        .filter_map(|(at, _)| log.get(at..at + 19))
         .collect();
     let mut groups = folders_below(Path::new("/sys/fs/cgroup"));
     groups.retain(|group| {
@@ -113,9 +99,10 @@ fn control_groups_of_instances(state: &Path) -> Vec<PathBuf> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        // systemd writes the dash of i-… as \x2d in a unit's name, in places.
+        // systemd writes a dash as \x2d in some units' names.
         let name = name.replace("\\x2d", "-");
-        ids.iter().any(|id| name.contains(id.as_str()))
+        name.match_indices("i-")
+            .any(|(at, _)| name.get(at..at + 19).is_some_and(|id| ids.contains(id)))
     });
     groups
 }

@@ -179,6 +179,7 @@ fn write_tables(plan: &Plan, memory: &Memory, pci_mmio64: Option<layout::Range>)
         uuid: plan.uuid,
         product: &plan.product,
         instance_id: &plan.instance_id,
+        has_network: plan.devices.iter().any(|device| device.spec.kind == "net"),
     };
     smbios::write(memory, &identity).map_err(BuildError::Tables)
 }

@@ -46,6 +46,22 @@ pub struct Identity<'a> {
     pub product: &'a str,
     /// The board's asset tag: the instance id.
     pub instance_id: &'a str,
+    /// Whether the machine has a network, and so a metadata service to be found.
+    pub has_network: bool,
+}
+
+impl Identity<'_> {
+    /// The serial number of system and board: the uuid, as EC2 has it.
+    ///
+    /// cloud-init 22 takes uuid and serial together for EC2, and then asks for metadata for six minutes at each boot.
+    /// Without a network that is in vain, so the serial number is another then.
+    fn serial(&self) -> String {
+        if self.has_network {
+            self.uuid.text()
+        } else {
+            self.instance_id.into()
+        }
+    }
 }
 
 const VENDOR: &str = "Amazon EC2";
@@ -72,7 +88,7 @@ fn entry_point(address: u64, length: usize) -> Vec<u8> {
 
 fn table(identity: &Identity<'_>) -> Vec<u8> {
     let mut table = Table::default();
-    let serial = identity.uuid.text();
+    let serial = identity.serial();
     firmware(&mut table);
     system(&mut table, identity, &serial);
     board(&mut table, identity, &serial);
@@ -203,7 +219,18 @@ mod tests {
             uuid: Uuid::parse(UUID).unwrap(),
             product: "t3.micro",
             instance_id: "i-0123456789abcdef0",
+            has_network: true,
         }
+    }
+
+    #[test]
+    fn only_a_machine_with_a_network_has_the_serial_number_by_which_cloud_init_seeks_metadata() {
+        assert_eq!(identity().serial(), UUID);
+        let lonely = Identity {
+            has_network: false,
+            ..identity()
+        };
+        assert_eq!(lonely.serial(), "i-0123456789abcdef0");
     }
 
     #[test]

@@ -8,9 +8,7 @@ use std::process::{Output, Stdio};
 
 /// A daemon whose guests are forced off at once: small ones have no power button.
 fn daemon() -> Daemon {
-    Setup::new(env!("CARGO_BIN_EXE_kilnd"))
-        .config("[lifecycle]\nstop_time_limit = \"1s\"\n")
-        .start()
+    Setup::new(env!("CARGO_BIN_EXE_kilnd")).stop_time_limit("1s").start()
 }
 
 /// Imports a small guest as an image; its kernel comes along, its disk is empty.

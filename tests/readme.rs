@@ -18,9 +18,7 @@ fn the_readmes_session_runs_as_it_stands() {
     if !has_kvm() {
         return;
     }
-    let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd"))
-        .config("[lifecycle]\nstop_time_limit = \"1s\"\n")
-        .start();
+    let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd")).stop_time_limit("1s").start();
     let folder = tempfile::tempdir().unwrap();
     let (kernel, disk) = (small_guest("wait", folder.path()), folder.path().join("disk.raw"));
     File::create(&disk).unwrap().set_len(1 << 20).unwrap();

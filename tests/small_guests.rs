@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -164,46 +163,4 @@ fn is_a_zombie(pid: rustix::process::Pid) -> bool {
     stat.rsplit(')')
         .next()
         .is_some_and(|rest| rest.trim_start().starts_with('Z'))
-}
-
-#[test]
-fn the_curl_session_of_the_readme_runs_as_it_stands() {
-    if !has_kvm() {
-        return;
-    }
-    let daemon = setup().start();
-    // The session wants an image of this name; what is in it does not matter to the API.
-    let image = import(&daemon, "wait", "debian-12");
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, from) = readme
-        .split_once("<!-- A test copies this block and runs it. -->\n```sh\n")
-        .unwrap();
-    let (session, _) = from.split_once("```").unwrap();
-
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", session])
-        .env("KILN_SOCKET", daemon.socket())
-        .output()
-        .unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "The session ended with {}:\n{out}{err}",
-        output.status
-    );
-    for word in ["InstanceId", "t3.micro", "pending", "shutting-down"] {
-        assert!(out.contains(word), "There is no {word} in:\n{out}");
-    }
-
-    let reservations = daemon.api().call("DescribeInstances", &json!({}));
-    let id = reservations["Reservations"][0]["Instances"][0]["InstanceId"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    daemon.api().wait_for_state(&id, "terminated", SOON);
-    deregister(&daemon, &image);
-    daemon.finish();
 }

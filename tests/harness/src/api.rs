@@ -162,7 +162,9 @@ impl Api {
         let head = format!("GET /instances/{id}/console HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: kiln-console\r\n");
         let answer = http::send(&self.socket, &head, "", &[], PATIENCE)
             .unwrap_or_else(|error| panic!("The console of {id} got no answer: {error}"));
-        assert_eq!(answer.status, 101, "The console of {id} was refused");
+        if answer.status != 101 {
+            panic!("The console of {id} was refused: {}", answer.text().unwrap_or_default());
+        }
         Console::new(id, answer.body)
     }
 }

@@ -61,9 +61,9 @@ impl Console {
         }
     }
 
-    /// Waits until the console is closed, for the guest is off.
+    /// Waits until the console is closed, for the guest is off; returns all that it ever said.
     #[track_caller]
-    pub fn wait_for_end(&mut self, patience: Duration) {
+    pub fn wait_for_end(&mut self, patience: Duration) -> &str {
         let deadline = Instant::now() + patience;
         while self.fill(deadline.saturating_duration_since(Instant::now())).is_none() {
             assert!(
@@ -73,6 +73,7 @@ impl Console {
                 self.tail()
             );
         }
+        &self.seen
     }
 
     /// Types a line.

@@ -318,7 +318,6 @@ impl Actor {
     async fn up(&mut self, machine: Arc<Machine>) {
         let written = match self.instance().state {
             InstanceState::Pending => self.record.enter(InstanceState::Running, None).await,
-            InstanceState::Running => self.record.set_rebooting(false).await,
             _ => Ok(()),
         };
         let going_down = matches!(
@@ -382,12 +381,7 @@ impl Actor {
             .unwrap_or(Ending::Vanished);
         let instance = self.instance();
         tracing::info!(instance = %instance.id, how = %ending.describe(), "A machine ended");
-        self.phase = Phase::ending(fate(
-            instance.state,
-            instance.rebooting,
-            instance.shutdown_behavior,
-            &ending,
-        ));
+        self.phase = Phase::ending(fate(instance.state, instance.shutdown_behavior, &ending));
     }
 
     // What is due. Returns whether the instance is still there.
@@ -430,7 +424,6 @@ impl Actor {
                         purge_at: Instant::now() + self.parts.retention,
                     };
                 }
-                Fate::BootAgain => self.phase = Phase::launching(&self.parts, self.instance()),
             },
             Err(error) => {
                 let error = chain(&error);
@@ -448,6 +441,7 @@ impl Actor {
 fn take_step(id: InstanceId, machine: Arc<Machine>, step: Step) {
     let request = match step {
         Step::Press => protocol::Request::PowerButton,
+        Step::Reboot => protocol::Request::Reboot,
         Step::Reset => protocol::Request::Reset,
         Step::End => protocol::Request::Stop,
         Step::Kill => {

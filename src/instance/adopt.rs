@@ -78,7 +78,7 @@ fn at_rest_or_again(parts: &Arc<Parts>, record: &Record, ending: Ending) -> Phas
                 purge_at: Instant::now() + parts.retention.saturating_sub(age),
             }
         }
-        state => Phase::ending(fate(state, instance.rebooting, instance.shutdown_behavior, &ending)),
+        state => Phase::ending(fate(state, instance.shutdown_behavior, &ending)),
     }
 }
 

@@ -55,7 +55,6 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
             release_volumes(parts, id).await?;
             record.enter(Terminated, None).await.map_err(store_error)
         }
-        (Fate::BootAgain, _) => record.restart_timeline().await.map_err(store_error),
         (Fate::Stop(_) | Fate::Terminate(_), _) => Ok(()),
     }
 }

@@ -15,6 +15,8 @@ const KILL_AFTER: Duration = Duration::from_secs(15);
 pub enum Step {
     /// Press the power button.
     Press,
+    /// Press it, and have the machine boot again when its guest is off.
+    Reboot,
     /// Reset the machine: its guest did not react to a reboot.
     Reset,
     /// End the machine.
@@ -72,7 +74,7 @@ impl Plan {
     pub fn step(&mut self, now: Instant) -> Option<Step> {
         let (step, _) = self.next.filter(|(_, due)| *due <= now)?;
         self.next = match step {
-            Step::Press => Some(self.button_or_force(now + PRESS_AGAIN)),
+            Step::Press | Step::Reboot => Some(self.button_or_force(now + PRESS_AGAIN)),
             Step::End => Some((Step::Kill, now + KILL_AFTER)),
             Step::Reset | Step::Kill => None,
         };
@@ -81,12 +83,12 @@ impl Plan {
 
     /// The next press at `at`, unless the time is up before it.
     fn button_or_force(&self, at: Instant) -> (Step, Instant) {
-        let force = match self.last_resort {
-            LastResort::End => Step::End,
-            LastResort::Reset => Step::Reset,
+        let (button, force) = match self.last_resort {
+            LastResort::End => (Step::Press, Step::End),
+            LastResort::Reset => (Step::Reboot, Step::Reset),
         };
         if at < self.force_at {
-            (Step::Press, at)
+            (button, at)
         } else {
             (force, self.force_at)
         }
@@ -125,7 +127,7 @@ mod tests {
     fn a_reboot_ends_in_a_reset() {
         let now = Instant::now();
         let reboot = Plan::gentle(now, now + Duration::from_secs(4), LastResort::Reset);
-        assert_eq!(steps(reboot, now), [(Step::Press, 0), (Step::Reset, 4)]);
+        assert_eq!(steps(reboot, now), [(Step::Reboot, 0), (Step::Reset, 4)]);
     }
 
     #[test]

@@ -79,16 +79,13 @@ pub enum Fate {
     Stop(Option<(ReasonCode, String)>),
     /// It is terminated. Without a reason it keeps the one it has.
     Terminate(Option<(ReasonCode, String)>),
-    /// It boots again: a reboot went through the guest's own shutdown.
-    BootAgain,
 }
 
 /// What becomes of an instance whose machine has ended.
-pub fn fate(state: InstanceState, rebooting: bool, behavior: ShutdownBehavior, ending: &Ending) -> Fate {
+pub fn fate(state: InstanceState, behavior: ShutdownBehavior, ending: &Ending) -> Fate {
     match (state, ending) {
         (Stopping | Stopped, _) => Fate::Stop(None),
         (ShuttingDown | Terminated, _) => Fate::Terminate(None),
-        (Pending | Running, Ending::PoweredOff | Ending::Ended) if rebooting => Fate::BootAgain,
         (Pending | Running, Ending::PoweredOff) => {
             let reason = Some((
                 ReasonCode::InstanceInitiatedShutdown,
@@ -187,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_guests_own_power_off_does_what_the_instance_says() {
-        let of = |behavior| fate(Running, false, behavior, &Ending::PoweredOff);
+        let of = |behavior| fate(Running, behavior, &Ending::PoweredOff);
         let reason = |code| matches!(code, Some((ReasonCode::InstanceInitiatedShutdown, _)));
         assert!(matches!(of(ShutdownBehavior::Stop), Fate::Stop(code) if reason(code.clone())));
         assert!(matches!(of(ShutdownBehavior::Terminate), Fate::Terminate(code) if reason(code.clone())));
@@ -202,21 +199,13 @@ mod tests {
             Ending::Ended,
         ] {
             for state in [Pending, Running] {
-                let fate = fate(state, false, ShutdownBehavior::Terminate, &ending);
+                let fate = fate(state, ShutdownBehavior::Terminate, &ending);
                 assert!(
                     matches!(fate, Fate::Stop(Some((ReasonCode::InternalError, _)))),
                     "{ending:?}: {fate:?}"
                 );
             }
         }
-    }
-
-    #[test]
-    fn a_power_off_that_a_reboot_asked_for_boots_again_unless_a_stop_came_after() {
-        let of = |state| fate(state, true, ShutdownBehavior::Terminate, &Ending::PoweredOff);
-        assert_eq!(of(Running), Fate::BootAgain);
-        assert_eq!(of(Stopping), Fate::Stop(None));
-        assert_eq!(of(ShuttingDown), Fate::Terminate(None));
     }
 
     #[test]

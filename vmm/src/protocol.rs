@@ -36,6 +36,9 @@ pub enum Request {
     Status,
     /// Press the ACPI power button. A guest whose driver is not there yet does not notice: press again.
     PowerButton,
+    /// Press the ACPI power button, and when the guest has powered itself off, reset the machine instead of ending it.
+    /// A [`Request::PowerButton`] that comes later wins.
+    Reboot,
     /// Reset the machine, as its reset button would.
     Reset,
     /// End the machine now: vCPUs stop, queues drain, volumes are flushed, the process ends.

@@ -106,6 +106,23 @@ fn resets_leave_nothing_behind() {
 }
 
 #[test]
+fn a_guest_that_powers_off_by_the_button_boots_again_only_if_the_last_press_was_for_a_reboot() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("button", monitor.directory());
+    status(monitor.launch(kvm, Machine::small(&kernel)));
+    let mut client = monitor.connect();
+    assert!(matches!(client.request(&Request::Reboot), Response::Ok(Answer::Done)));
+    monitor.connect().await_event(|event| *event == Event::Reset);
+    assert!(matches!(
+        client.request(&Request::PowerButton),
+        Response::Ok(Answer::Done)
+    ));
+    assert_eq!(monitor.wait().reason, EndReason::PowerOff);
+    assert_eq!(monitor.console(), "up\r\npressed\r\nup\r\npressed\r\n");
+}
+
+#[test]
 fn a_triple_fault_is_reported_with_registers_and_the_last_words() {
     let Some(kvm) = kvm() else { return };
     let mut monitor = Monitor::start();

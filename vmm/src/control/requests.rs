@@ -33,6 +33,7 @@ impl Server {
             Request::Console => self.attach_console(token),
             Request::Subscribe => self.subscribe(token),
             Request::PowerButton => self.signal(token, Signal::PowerButton),
+            Request::Reboot => self.signal(token, Signal::Reboot),
             Request::Reset => self.signal(token, Signal::Reset),
             Request::Stop => self.stop(token),
         }

@@ -34,6 +34,8 @@ pub enum Signal {
     Launch(Box<(Plan, LaunchFiles)>),
     /// Press the power button.
     PowerButton,
+    /// Press the power button, and boot again when the guest is off.
+    Reboot,
     /// Reset the machine from outside.
     Reset,
     /// End it now.
@@ -203,13 +205,18 @@ impl Life<'_> {
 
     /// Waits until the machine must be ended.
     fn watch(&self, machine: &Machine) -> Next {
+        let mut rebooting = false;
         loop {
             match self.signals.recv() {
-                Ok(Signal::PowerButton) => machine.press_power_button(),
+                Ok(button @ (Signal::PowerButton | Signal::Reboot)) => {
+                    rebooting = matches!(button, Signal::Reboot);
+                    machine.press_power_button();
+                }
                 Ok(Signal::Reset) => return Next::Reset,
                 Ok(Signal::Stop) | Err(_) => return Next::End(report(EndReason::Stopped, None)),
                 Ok(Signal::Life(number, happening)) if number == self.number => match happening {
                     Happening::Power(PowerRequest::Reset) => return Next::Reset,
+                    Happening::Power(PowerRequest::Off) if rebooting => return Next::Reset,
                     Happening::Power(PowerRequest::Off) => return Next::End(report(EndReason::PowerOff, None)),
                     Happening::Death(death) => {
                         return Next::End(report(EndReason::Crashed, Some(death.to_string())));

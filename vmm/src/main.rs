@@ -3,6 +3,7 @@
 use kiln_vmm::CONTROL_FD;
 use kiln_vmm::arguments::{Arguments, Command};
 use kiln_vmm::control::notice::notices;
+use kiln_vmm::control::termination::Termination;
 use kiln_vmm::control::{Outcome, Server};
 use kiln_vmm::kvm::vcpu::install_kick_handler;
 use kiln_vmm::machine::report::chain;
@@ -38,9 +39,10 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     }
     // SAFETY: the daemon passes the listening socket by this number, and nothing else in the process owns it.
     let listener = unsafe { OwnedFd::from_raw_fd(CONTROL_FD) };
+    let termination = Termination::hold_back()?;
     let (notifier, notices) = notices()?;
     let machine = supervisor::start(notifier, filters.clone())?;
-    let server = Server::new(listener, arguments.owner, notices, machine)?;
+    let server = Server::new(listener, arguments.owner, notices, termination, machine)?;
     sandbox::confine(&filters.control);
     Ok(server.serve()?)
 }

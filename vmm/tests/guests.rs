@@ -123,6 +123,17 @@ fn a_guest_that_powers_off_by_the_button_boots_again_only_if_the_last_press_was_
 }
 
 #[test]
+fn a_host_that_goes_down_presses_the_button() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("button", monitor.directory());
+    status(monitor.launch(kvm, Machine::small(&kernel)));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(monitor.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(monitor.wait().reason, EndReason::PowerOff);
+}
+
+#[test]
 fn a_triple_fault_is_reported_with_registers_and_the_last_words() {
     let Some(kvm) = kvm() else { return };
     let mut monitor = Monitor::start();

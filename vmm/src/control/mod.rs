@@ -7,6 +7,7 @@ pub mod connection;
 pub mod notice;
 mod requests;
 mod state;
+pub mod termination;
 
 use crate::console::Console;
 use crate::machine::supervisor::Signal;
@@ -24,6 +25,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
+use termination::Termination;
 
 /// The most connections at one time.
 const CONNECTIONS_MAX: usize = 32;
@@ -34,7 +36,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 const LISTENER: u64 = 0;
 const NOTICES: u64 = 1;
-const FIRST_CONNECTION: u64 = 2;
+const TERMINATION: u64 = 2;
+const FIRST_CONNECTION: u64 = 3;
 
 /// How a process's one machine came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub struct Server {
     connections: BTreeMap<u64, Connection>,
     next_token: u64,
     notices: Notices,
+    termination: Termination,
     machine: Sender<Signal>,
     console: Option<Arc<Console>>,
     view: MachineView,
@@ -64,11 +68,18 @@ pub struct Server {
 
 impl Server {
     /// A server on the listening socket `listener` for root and the user `owner`.
-    pub fn new(listener: OwnedFd, owner: u32, notices: Notices, machine: Sender<Signal>) -> io::Result<Self> {
+    pub fn new(
+        listener: OwnedFd,
+        owner: u32,
+        notices: Notices,
+        termination: Termination,
+        machine: Sender<Signal>,
+    ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&listener, true)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&epoll, notices.event(), EventData::new_u64(NOTICES), EventFlags::IN)?;
+        epoll::add(&epoll, &termination, EventData::new_u64(TERMINATION), EventFlags::IN)?;
         Ok(Self {
             epoll,
             listener,
@@ -76,6 +87,7 @@ impl Server {
             connections: BTreeMap::new(),
             next_token: FIRST_CONNECTION,
             notices,
+            termination,
             machine,
             console: None,
             view: MachineView::default(),
@@ -115,6 +127,7 @@ impl Server {
             match event.data.u64() {
                 LISTENER => self.accept(),
                 NOTICES => self.notices.take().into_iter().for_each(|notice| self.notice(notice)),
+                TERMINATION => self.terminate(),
                 token => self.handle(token, event.flags),
             }
         }
@@ -147,6 +160,14 @@ impl Server {
         if epoll::add(&self.epoll, &socket, EventData::new_u64(token), EventFlags::IN).is_ok() {
             self.next_token += 1;
             self.connections.insert(token, Connection::new(socket));
+        }
+    }
+
+    /// The host goes down: the guest is asked to do the same; a monitor without one ends.
+    fn terminate(&self) {
+        if self.termination.take() {
+            let waiting = self.view.is_waiting();
+            self.tell(if waiting { Signal::Stop } else { Signal::PowerButton });
         }
     }
 

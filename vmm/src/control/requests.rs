@@ -135,7 +135,7 @@ impl Server {
     }
 
     /// Hands `signal` to the machine thread; one that has ended needs none.
-    fn tell(&self, signal: Signal) {
+    pub(super) fn tell(&self, signal: Signal) {
         let _ = self.machine.send(signal);
     }
 }

@@ -17,7 +17,8 @@ use files::blocking;
 use kiln_images::clone::{CloneError, Cloned, clone_file};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a volume could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,20 @@ pub struct Volumes {
     layout: Layout,
     files: HostFiles,
     reflinks: bool,
+}
+
+/// How long a volume may still be held by a machine that has ended.
+const LOCK_PATIENCE: Duration = if cfg!(test) {
+    Duration::from_millis(300)
+} else {
+    Duration::from_secs(10)
+};
+
+/// Opens a file for writing and waits until nobody else has it.
+fn open_locked(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).open(path)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive))?;
+    Ok(file)
 }
 
 impl Volumes {
@@ -191,31 +206,33 @@ impl Volumes {
     }
 
     /// Opens a volume for a machine that will write to it. The file comes locked; the lock goes with the open file, over
-    /// to the monitor, and ends when the last copy is closed: no two machines ever write to one volume.
+    /// to the monitor, and ends when the last copy is closed: no two machines ever write to one volume. The kernel closes
+    /// what io_uring held a moment after its process has ended, so a lock that is held is waited for, [`LOCK_PATIENCE`]
+    /// at most.
     ///
     /// # Errors
     /// The file can't be opened, or another machine has it.
     pub async fn open_for_guest(&self, volume: VolumeId) -> Result<File, OpenVolumeError> {
         let path = self.layout.volume(volume);
-        let opened = tokio::task::spawn_blocking(move || {
-            let open_error = |path, source| OpenVolumeError::Open { volume, path, source };
-            let file = match File::options().read(true).write(true).open(&path) {
-                Ok(file) => file,
-                Err(source) => return Err(open_error(path, source)),
-            };
-            match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(file),
-                Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenVolumeError::Locked { volume }),
-                Err(error) => Err(open_error(path, error.into())),
+        let (sender, opened) = tokio::sync::oneshot::channel();
+        // A thread of its own: one that waits for a lock in vain must not hold up the daemon's end.
+        std::thread::spawn({
+            let path = path.clone();
+            move || {
+                // Nobody takes the file when the time was up; then it is closed.
+                let _ = sender.send(open_locked(&path));
             }
         });
-        opened.await.unwrap_or_else(|error| {
-            Err(OpenVolumeError::Open {
+        match tokio::time::timeout(LOCK_PATIENCE, opened).await {
+            Ok(Ok(Ok(file))) => Ok(file),
+            Ok(Ok(Err(source))) => Err(OpenVolumeError::Open { volume, path, source }),
+            Ok(Err(died)) => Err(OpenVolumeError::Open {
                 volume,
-                path: PathBuf::new(),
-                source: io::Error::other(error),
-            })
-        })
+                path,
+                source: io::Error::other(died),
+            }),
+            Err(_) => Err(OpenVolumeError::Locked { volume }),
+        }
     }
 
     /// Deletes a volume that a user wants gone: first it is marked, so that a crash in between is made good later; its

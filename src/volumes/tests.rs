@@ -78,8 +78,9 @@ async fn a_volume_has_one_writer_at_a_time() {
     let first = lab.volumes.open_for_guest(volume.id).await.unwrap();
     let second = lab.volumes.open_for_guest(volume.id).await;
     assert!(matches!(second, Err(OpenVolumeError::Locked { .. })), "{second:?}");
-    drop(first);
-    lab.volumes.open_for_guest(volume.id).await.unwrap();
+    // One that is about to end is waited for.
+    let (opened, ()) = tokio::join!(lab.volumes.open_for_guest(volume.id), async { drop(first) });
+    opened.unwrap();
 }
 
 #[tokio::test]

@@ -11,12 +11,13 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
 
-.PHONY: help build demo test bench lint install uninstall
+.PHONY: help build demo test test-small bench lint install uninstall
 
 help:
 	@echo 'make build      the programs, in $(RELEASE)'
 	@echo 'make demo       the life of an instance, from image to termination'
 	@echo 'make test       all tests; real guests boot'
+	@echo 'make test-small the same without those that boot Debian'
 	@echo 'make bench      measurements'
 	@echo 'make lint       formatting, clippy, dependencies'
 	@echo 'make install    programs, units, configuration, recipes; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
@@ -30,6 +31,9 @@ demo: build
 
 test:
 	tests/all
+
+test-small:
+	tests/all --small
 
 bench:
 	@tests/lab/needs cc:gcc ld:binutils

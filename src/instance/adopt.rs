@@ -6,6 +6,7 @@
 use super::Parts;
 use super::actor::Phase;
 use super::ending::Ending;
+use super::finish::begin;
 use super::plan::{LastResort, Plan};
 use super::policy::{Fate, fate};
 use super::record::Record;
@@ -25,13 +26,13 @@ pub(super) async fn adopt(parts: &Arc<Parts>, record: &mut Record, machine: Opti
     };
     match found {
         Found::Running(machine) => take_back(parts, record, Arc::new(machine)).await,
-        Found::Waiting(_) => at_rest_or_again(parts, record, Ending::Vanished),
+        Found::Waiting(_) => at_rest_or_again(parts, record, Ending::Vanished).await,
         Found::Gone => {
             let path = parts.layout.report(record.instance.id);
             let ending = tokio::task::spawn_blocking(move || Ending::read(&path))
                 .await
                 .unwrap_or(Ending::Vanished);
-            at_rest_or_again(parts, record, ending)
+            at_rest_or_again(parts, record, ending).await
         }
     }
 }
@@ -65,8 +66,9 @@ async fn take_back(parts: &Parts, record: &mut Record, machine: Arc<Machine>) ->
     Phase::running(machine, plan)
 }
 
-/// Without a machine an instance is at rest, is brought there, or starts.
-fn at_rest_or_again(parts: &Arc<Parts>, record: &Record, ending: Ending) -> Phase {
+/// Without a machine an instance is at rest, is brought there, or starts. That it runs no more is on record before
+/// anybody can ask.
+async fn at_rest_or_again(parts: &Arc<Parts>, record: &mut Record, ending: Ending) -> Phase {
     let instance = &record.instance;
     match instance.state {
         InstanceState::Pending => Phase::launching(parts, instance),
@@ -78,7 +80,13 @@ fn at_rest_or_again(parts: &Arc<Parts>, record: &Record, ending: Ending) -> Phas
                 purge_at: Instant::now() + parts.retention.saturating_sub(age),
             }
         }
-        state => Phase::ending(fate(state, instance.shutdown_behavior, &ending)),
+        state => {
+            let fate = fate(state, instance.shutdown_behavior, &ending);
+            if let Err(error) = begin(record, &fate).await {
+                tracing::warn!(instance = %record.instance.id, %error, "The end of a machine can't be recorded yet");
+            }
+            Phase::ending(fate)
+        }
     }
 }
 

@@ -36,13 +36,7 @@ pub(super) enum FinishError {
 pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> Result<(), FinishError> {
     let id = record.instance.id;
     let store_error = |source| FinishError::Store { instance: id, source };
-    match (fate, record.instance.state) {
-        (Fate::Stop(reason), Running) => record.enter(Stopping, reason.clone()).await.map_err(store_error)?,
-        (Fate::Terminate(reason), Pending | Running | Stopping | Stopped) => {
-            record.enter(ShuttingDown, reason.clone()).await.map_err(store_error)?;
-        }
-        _ => {}
-    }
+    begin(record, fate).await.map_err(store_error)?;
     parts
         .machines
         .clear(id)
@@ -56,6 +50,17 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
             record.enter(Terminated, None).await.map_err(store_error)
         }
         (Fate::Stop(_) | Fate::Terminate(_), _) => Ok(()),
+    }
+}
+
+/// Says on record where an instance without a machine is going.
+pub(super) async fn begin(record: &mut Record, fate: &Fate) -> Result<(), StoreError> {
+    match (fate, record.instance.state) {
+        (Fate::Stop(reason), Running) => record.enter(Stopping, reason.clone()).await,
+        (Fate::Terminate(reason), Pending | Running | Stopping | Stopped) => {
+            record.enter(ShuttingDown, reason.clone()).await
+        }
+        _ => Ok(()),
     }
 }
 

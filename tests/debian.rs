@@ -20,7 +20,10 @@ fn daemon() -> (tempfile::TempDir, Daemon) {
     let folder = tempfile::tempdir().unwrap();
     let types = folder.path().join("instance-types.toml");
     fs::write(&types, TYPES).unwrap();
-    let config = format!("[capacity]\ninstance_types = \"{}\"\n", types.display());
+    let config = format!(
+        "[capacity]\ninstance_types = \"{}\"\nvcpu_overcommit = 8\n",
+        types.display()
+    );
     let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd")).config(&config).start();
     (folder, daemon)
 }

@@ -86,8 +86,14 @@ const MACHINE: &[Syscall] = &[
     libc::SYS_timerfd_settime,
 ];
 
-/// The type of KVM's ioctls, in the second byte of their numbers.
-const KVM_IOCTLS: u64 = 0xae;
+/// Which of KVM's ioctls a thread may make.
+#[derive(Debug, Clone, Copy)]
+enum KvmIoctls {
+    None,
+    /// `KVM_IRQ_LINE`: what is typed at the console interrupts the guest.
+    IrqLine,
+    All,
+}
 
 /// A filter ready to be installed.
 pub struct Filter(BpfProgram);
@@ -106,32 +112,32 @@ pub enum FilterError {
 impl Filter {
     /// For the thread that serves the control socket.
     pub fn control() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, CONTROL], false)
+        Self::compile(&[EVERY, CONTROL], KvmIoctls::IrqLine)
     }
 
     /// For the console thread.
     pub fn console() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, CONSOLE], false)
+        Self::compile(&[EVERY, CONSOLE], KvmIoctls::None)
     }
 
     /// For threads that run a guest's CPU: KVM's ioctls and futexes.
     pub fn vcpu() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY], true)
+        Self::compile(&[EVERY], KvmIoctls::All)
     }
 
     /// For the threads of a device kind that makes `syscalls`.
     pub fn device(syscalls: &[Syscall]) -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, syscalls], true)
+        Self::compile(&[EVERY, syscalls], KvmIoctls::All)
     }
 
     /// For the machine thread; `devices` are the lists of all device kinds.
     pub fn machine(devices: &[&[Syscall]]) -> Result<Self, FilterError> {
         let mut lists = vec![EVERY, CONSOLE, MACHINE];
         lists.extend_from_slice(devices);
-        Self::compile(&lists, true)
+        Self::compile(&lists, KvmIoctls::All)
     }
 
-    fn compile(lists: &[&[Syscall]], kvm: bool) -> Result<Self, FilterError> {
+    fn compile(lists: &[&[Syscall]], kvm: KvmIoctls) -> Result<Self, FilterError> {
         let mut rules: BTreeMap<Syscall, Vec<SeccompRule>> = lists
             .iter()
             .flat_map(|list| list.iter())
@@ -139,8 +145,8 @@ impl Filter {
             .collect();
         let get_flags = fcntl_get_flags().map_err(FilterError::Compile)?;
         rules.entry(libc::SYS_fcntl).or_insert_with(|| vec![get_flags]);
-        if kvm {
-            rules.insert(libc::SYS_ioctl, vec![kvm_ioctl().map_err(FilterError::Compile)?]);
+        if let Some(rule) = kvm.rule().map_err(FilterError::Compile)? {
+            rules.insert(libc::SYS_ioctl, vec![rule]);
         }
         SeccompFilter::new(
             rules,
@@ -159,15 +165,20 @@ impl Filter {
     }
 }
 
-/// `ioctl` with a number of KVM's.
-fn kvm_ioctl() -> Result<SeccompRule, seccompiler::BackendError> {
-    let is_kvm = SeccompCondition::new(
-        1,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(0xff00),
-        KVM_IOCTLS << 8,
-    )?;
-    SeccompRule::new(vec![is_kvm])
+impl KvmIoctls {
+    /// The rule for `ioctl`, by its request number.
+    fn rule(self) -> Result<Option<SeccompRule>, seccompiler::BackendError> {
+        /// Of all KVM's ioctls: their type, in the second byte.
+        const TYPE: (u64, u64) = (0xff00, 0xae00);
+        const KVM_IRQ_LINE: (u64, u64) = (0xffff_ffff, 0x4008_ae61);
+        let (mask, number) = match self {
+            Self::None => return Ok(None),
+            Self::IrqLine => KVM_IRQ_LINE,
+            Self::All => TYPE,
+        };
+        let number = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), number)?;
+        SeccompRule::new(vec![number]).map(Some)
+    }
 }
 
 /// `fcntl(F_GETFD)`: the standard library checks so, in debug builds, that what it closes is open.

@@ -1,11 +1,15 @@
 # Halts with interrupts off, for ever: only the monitor can end it. Says what it is told by its serial port before.
 .include "common.inc"
+.set INTERRUPT_ENABLE, COM1 + 1
 .set LINE_STATUS, COM1 + 5
 .set DATA_READY, 1
 _start:
     mov $stack, %esp
+    # As a stock kernel does, so that what is typed raises the interrupt line; the interrupt itself is never taken.
+    mov $INTERRUPT_ENABLE, %dx
+    mov $DATA_READY, %al
+    out %al, %dx
     say ready
-    xor %ecx, %ecx
 1:  mov $LINE_STATUS, %dx
     in %dx, %al
     test $DATA_READY, %al

@@ -99,21 +99,26 @@ impl Console {
     }
 
     /// Runs a command in that shell; returns what it printed. It must succeed.
+    ///
+    /// Others write to the console meanwhile, so the command's own lines are told by a mark before each.
     #[track_caller]
     pub fn shell(&mut self, command: &str, patience: Duration) -> String {
         self.asked += 1;
-        let mark = format!("KILN-{}-STATUS", self.asked);
-        // The mark is typed in two parts, so that it is not found where the line is echoed.
-        self.type_line(&format!("{command}; echo \"KILN-{}\"\"-STATUS $?.\"", self.asked));
-        let said = self.wait_for(&mark, patience);
+        let (line, end) = (format!("KILN-{}>", self.asked), format!("KILN-{}-STATUS ", self.asked));
+        // The marks are typed in two parts, so that they are not found where the line is echoed.
+        self.type_line(&format!(
+            "{{ {command}; }} | sed 's/^/KILN-'{}'>/'; echo \"KILN-{}\"\"-STATUS ${{PIPESTATUS[0]}}.\"",
+            self.asked, self.asked
+        ));
+        let said = self.wait_for(&end, patience).replace('\r', "");
         let status = self.wait_for(".", patience);
         assert_eq!(
-            status.trim(),
-            "0.",
+            status, "0.",
             "{command:?} failed in {}; it said:\n{said}",
             self.instance
         );
-        said[..said.len() - mark.len()].replace('\r', "").trim().to_owned()
+        let lines = said.lines().filter_map(|said| said.split_once(&line));
+        lines.map(|(_, own)| own.trim()).collect::<Vec<_>>().join("\n")
     }
 
     /// Reads what there is, waiting for it at most so long. Says what went wrong, if something did.

@@ -95,6 +95,7 @@ fn debian_lives_through_a_killed_daemon_a_stop_a_start_and_a_reboot() {
     let uuid = console.shell("cat /sys/class/dmi/id/product_uuid", SOON);
     assert!(uuid.to_lowercase().starts_with("ec2"), "{uuid}");
     let interrupts = console.shell("grep virtio /proc/interrupts", SOON);
+    assert!(!interrupts.is_empty());
     assert!(interrupts.lines().all(|line| line.contains("PCI-MSI")), "{interrupts}");
 
     let monitors = daemon.monitors();

@@ -2,10 +2,13 @@
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How much of the end is shown when a wait was in vain.
 const TAIL: usize = 4000;
+/// Numbers the commands, of all consoles: a console that is opened again begins with what was said before.
+static ASKED: AtomicU32 = AtomicU32::new(1);
 
 /// An open console.
 pub struct Console {
@@ -14,18 +17,16 @@ pub struct Console {
     seen: String,
     /// What was waited for successfully lies before this place.
     read: usize,
-    asked: u32,
 }
 
 impl Console {
     pub(crate) fn new(instance: &str, connection: BufReader<UnixStream>) -> Self {
-        let (seen, read, asked) = (String::new(), 0, 0);
+        let (seen, read) = (String::new(), 0);
         Self {
             instance: instance.into(),
             connection,
             seen,
             read,
-            asked,
         }
     }
 
@@ -103,12 +104,11 @@ impl Console {
     /// Others write to the console meanwhile, so the command's own lines are told by a mark before each.
     #[track_caller]
     pub fn shell(&mut self, command: &str, patience: Duration) -> String {
-        self.asked += 1;
-        let (line, end) = (format!("KILN-{}>", self.asked), format!("KILN-{}-STATUS ", self.asked));
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let (line, end) = (format!("KILN-{asked}>"), format!("KILN-{asked}-STATUS "));
         // The marks are typed in two parts, so that they are not found where the line is echoed.
         self.type_line(&format!(
-            "{{ {command}; }} | sed 's/^/KILN-'{}'>/'; echo \"KILN-{}\"\"-STATUS ${{PIPESTATUS[0]}}.\"",
-            self.asked, self.asked
+            "{{ {command}; }} | sed 's/^/KILN-'{asked}'>/'; echo \"KILN-{asked}\"\"-STATUS ${{PIPESTATUS[0]}}.\"",
         ));
         let said = self.wait_for(&end, patience).replace('\r', "");
         let status = self.wait_for(".", patience);

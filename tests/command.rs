@@ -4,6 +4,7 @@ use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 /// A daemon whose guests are forced off at once: small ones have no power button.
@@ -183,4 +184,35 @@ fn a_daemon_that_is_not_there_has_an_exit_status_of_its_own() {
     let (status, said) = failure(&daemon, &["ps"]);
     assert_eq!(status, Some(6), "{said}");
     assert!(said.contains("systemctl start kilnd"), "{said}");
+}
+
+#[test]
+fn a_private_key_is_in_its_owners_new_file_alone() {
+    let daemon = daemon();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ci.pem");
+    let path = file.to_str().unwrap();
+    let id = daemon.run_kiln(&["keys", "create", "ci", path]);
+    assert!(id.starts_with("key-"), "{id}");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let private = std::fs::read_to_string(&file).unwrap();
+    assert!(private.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+
+    // Neither a file that is there nor one that would stay empty is touched.
+    let (status, _) = failure(&daemon, &["keys", "create", "other", path]);
+    assert_eq!(status, Some(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), private);
+    let second = folder.path().join("again.pem");
+    let (status, said) = failure(&daemon, &["keys", "create", "ci", second.to_str().unwrap()]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("InvalidKeyPair.Duplicate"), "{said}");
+    assert!(!second.exists());
+
+    let (status, said) = failure(&daemon, &["keys", "import", "mine", path]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("private key"), "{said}");
+    assert!(daemon.run_kiln(&["keys"]).contains("ed25519"));
+    assert_eq!(daemon.run_kiln(&["keys", "rm", "--yes", "ci"]).trim(), "ci");
+    assert_eq!(failure(&daemon, &["keys", "rm", "--yes", "ci"]).0, Some(3));
+    assert_eq!(daemon.run_kiln(&["keys", "-q"]), "");
 }

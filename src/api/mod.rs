@@ -13,6 +13,7 @@ mod images;
 mod imports;
 mod instances;
 pub mod instant;
+mod keys;
 pub mod operation;
 pub mod paging;
 mod places;
@@ -39,6 +40,7 @@ pub fn operations() -> Operations {
             images::rows(),
             imports::rows(),
             instances::rows(),
+            keys::rows(),
             places::rows(),
             snapshots::rows(),
             tags::rows(),

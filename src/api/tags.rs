@@ -173,6 +173,10 @@ fn find(store: &Connection, resource: ResourceId) -> Result<(bool, Code), StoreE
             store::kernels::get_ramdisk(store, id)?.is_some(),
             Code::InvalidAriIdNotFound,
         ),
+        ResourceId::KeyPair(id) => (
+            store::key_pairs::get(store, id)?.is_some(),
+            Code::InvalidKeyPairNotFound,
+        ),
     })
 }
 

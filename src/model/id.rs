@@ -83,6 +83,7 @@ ids! {
     ImageId "ami-" "an image";
     KernelId "aki-" "a kernel image";
     RamdiskId "ari-" "a RAM disk image";
+    KeyPairId "key-" "a key pair";
     VolumeId "vol-" "a volume";
     SnapshotId "snap-" "a snapshot";
     ImportImageTaskId "import-ami-" "a task that imports an image";
@@ -134,6 +135,8 @@ pub enum ResourceId {
     Kernel(KernelId),
     /// A RAM disk image.
     Ramdisk(RamdiskId),
+    /// A key pair.
+    KeyPair(KeyPairId),
 }
 
 impl ResourceId {
@@ -144,6 +147,7 @@ impl ResourceId {
             Self::Image(_) | Self::Kernel(_) | Self::Ramdisk(_) => "image",
             Self::Volume(_) => "volume",
             Self::Snapshot(_) => "snapshot",
+            Self::KeyPair(_) => "key-pair",
             Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
             Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
@@ -160,6 +164,7 @@ impl fmt::Display for ResourceId {
             Self::ImportTask(id) => id.fmt(f),
             Self::Kernel(id) => id.fmt(f),
             Self::Ramdisk(id) => id.fmt(f),
+            Self::KeyPair(id) => id.fmt(f),
         }
     }
 }
@@ -176,6 +181,7 @@ impl FromStr for ResourceId {
             ImportImageTaskId::PREFIX | ImportSnapshotTaskId::PREFIX => text.parse().map(Self::ImportTask),
             KernelId::PREFIX => text.parse().map(Self::Kernel),
             RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
+            KeyPairId::PREFIX => text.parse().map(Self::KeyPair),
             _ => Err(ParseIdError {
                 noun: "a resource",
                 prefix: "",

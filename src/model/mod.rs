@@ -8,13 +8,14 @@ mod image;
 mod import;
 mod instance;
 mod instance_type;
+mod key_pair;
 mod stage;
 mod tag;
 mod volume;
 
 pub use id::{
-    ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, KernelId, ParseIdError, RamdiskId,
-    ReservationId, ResourceId, SnapshotId, VolumeId,
+    ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, KernelId, KeyPairId, ParseIdError,
+    RamdiskId, ReservationId, ResourceId, SnapshotId, VolumeId,
 };
 pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
 pub use import::{ImportState, ImportTask};
@@ -22,6 +23,7 @@ pub use instance::{
     Attachment, Instance, InstanceState, Milestone, ReasonCode, Reservation, ShutdownBehavior, StateReason,
 };
 pub use instance_type::InstanceType;
+pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};
 pub use stage::Stage;
 pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag, TaggedResource};
 pub use volume::{GIB, Snapshot, SnapshotState, Volume, VolumeState};

@@ -3,8 +3,8 @@
 use super::ledger::ObjectKind;
 use crate::model::{
     Architecture, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId, InstanceState, KernelId,
-    RamdiskId, ReasonCode, ReservationId, ResourceId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, VolumeId,
-    VolumeState,
+    KeyName, KeyPairId, KeyType, RamdiskId, ReasonCode, ReservationId, ResourceId, ShutdownBehavior, SnapshotId,
+    SnapshotState, Stage, VolumeId, VolumeState,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use time::OffsetDateTime;
@@ -25,7 +25,7 @@ macro_rules! as_text {
 }
 
 as_text! {
-    ImageId ImportTaskId InstanceId KernelId RamdiskId ReservationId ResourceId SnapshotId VolumeId
+    ImageId ImportTaskId InstanceId KernelId KeyName KeyPairId RamdiskId ReservationId ResourceId SnapshotId VolumeId
 }
 
 /// A name in a column that its type does not know.
@@ -54,7 +54,7 @@ macro_rules! as_name {
 }
 
 as_name! {
-    Architecture ImageOwner ImageState ImportState InstanceState ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
+    Architecture ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
     VolumeState
 }
 

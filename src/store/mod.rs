@@ -10,6 +10,7 @@ pub mod images;
 pub mod imports;
 pub mod instances;
 pub mod kernels;
+pub mod key_pairs;
 pub mod layout;
 pub mod ledger;
 pub mod machines;

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod events;
 pub mod images;
 pub mod import;
+pub mod keys;
 pub mod logs;
 pub mod ps;
 pub mod reboot;

@@ -1,7 +1,7 @@
 # kiln: build it, see it work, test it, install it.
 #
 # Each of these sets up what it needs on a fresh Debian 12 with Rust and make, when run as root. What is slow to make
-# (guest disks, the lab's host) is kept outside the clone, in KILN_CACHE, by default ~/.cache/kiln.
+# (guest disks, the lab's host, the build of the tests) is kept outside the clone, in KILN_CACHE, by default ~/.cache/kiln.
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local

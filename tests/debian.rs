@@ -155,11 +155,6 @@ fn stop_and_start(api: &Api, id: &str, mut console: Console) {
     assert_eq!(console.shell("cat /root/kept", SOON), "kept");
 }
 
-/// cloud-init has done its work; without it, the next boots are twice as fast under emulation.
-fn without_cloud_init(console: &mut Console) {
-    console.shell("touch /etc/cloud/cloud-init.disabled; sync", SOON);
-}
-
 #[test]
 #[ignore = "boots Debian, which needs a KVM that runs stock kernels; make test sees to it"]
 fn debian_boots_the_kernel_it_installed_and_keeps_its_volume_over_a_stop() {
@@ -176,7 +171,6 @@ fn debian_boots_the_kernel_it_installed_and_keeps_its_volume_over_a_stop() {
     );
     console.type_line("dpkg --force-unsafe-io -i /root/*.deb > /root/dpkg.log 2>&1; echo KILN-'UPGRADED' $?");
     console.wait_for("KILN-UPGRADED 0", LONG);
-    without_cloud_init(&mut console);
     let monitors = daemon.monitors();
     api.call("RebootInstances", &json!({"InstanceIds": [id]}));
     let mut console = booted(&api, &id, 2);

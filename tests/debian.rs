@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-const BOOT: Duration = Duration::from_secs(400);
+const BOOT: Duration = Duration::from_secs(900);
 const SOON: Duration = Duration::from_secs(120);
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_secs(900);
 
 /// Instance types with the numbers of CPUs that are wanted here; EC2's own begin with two.
 const TYPES: &str = "[t3]\nthreads_per_core = 1\n\

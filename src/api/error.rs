@@ -103,7 +103,6 @@ codes! {
     InvalidInstanceType = "InvalidInstanceType" 400,
     InvalidKeyFormat = "InvalidKey.Format" 400,
     InvalidKeyPairDuplicate = "InvalidKeyPair.Duplicate" 400,
-    InvalidKeyPairFormat = "InvalidKeyPair.Format" 400,
     InvalidKeyPairNotFound = "InvalidKeyPair.NotFound" 400,
     InvalidSnapshotInUse = "InvalidSnapshot.InUse" 400,
     InvalidSnapshotIdMalformed = "InvalidSnapshotID.Malformed" 400,

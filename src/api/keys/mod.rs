@@ -66,6 +66,7 @@ async fn create(call: Call, request: CreateKeyPair) -> Result<Added, ApiError> {
         let message = format!("kiln gives keys in the format pem, not {format}; puttygen converts them");
         return Err(ApiError::new(Code::UnsupportedOperation, message));
     }
+    // Before a key is made for nothing; whether the name is free still then, `add` sees.
     let taken = name.clone();
     call.world.store.read(move |store| must_be_free(store, &taken)).await?;
     call.checked()?;
@@ -85,9 +86,6 @@ async fn import(call: Call, request: ImportKeyPair) -> Result<Added, ApiError> {
         ApiError::new(Code::InvalidKeyFormat, message)
     })?;
     let public = material::read(&bytes, &name)?;
-    let taken = name.clone();
-    call.world.store.read(move |store| must_be_free(store, &taken)).await?;
-    call.checked()?;
     add(&call, name, public, tags.of("key-pair").to_vec()).await
 }
 
@@ -100,13 +98,17 @@ async fn add(call: &Call, name: KeyName, public: PublicHalf, tags: Vec<Tag>) -> 
         public_key: public.line,
         created: OffsetDateTime::now_utc(),
     };
+    let dry_run = call.dry_run;
     let done = call.world.store.write(move |store| {
         must_be_free(store, &pair.name)?;
+        if dry_run {
+            return Err(super::call::dry_run());
+        }
         store::key_pairs::add(store, &pair)?;
         for tag in &tags {
             store::tags::put(store, ResourceId::KeyPair(pair.id), tag)?;
         }
-        Ok::<_, ApiError>(Added {
+        Ok(Added {
             key_pair_id: pair.id.to_string(),
             key_name: pair.name.to_string(),
             key_fingerprint: pair.fingerprint,
@@ -370,6 +372,11 @@ mod tests {
                 "ImportKeyPair",
                 json!({"KeyName": "x", "PublicKeyMaterial": "aGk="}),
                 "InvalidKey.Format",
+            ),
+            (
+                "ImportKeyPair",
+                json!({"KeyName": "x", "PublicKeyMaterial": base64::encode(LINE.as_bytes()), "DryRun": true}),
+                "DryRunOperation",
             ),
             ("DeleteKeyPair", json!({}), "MissingParameter"),
             ("DeleteKeyPair", json!({"KeyPairId": "key-1"}), "InvalidParameterValue"),

@@ -6,7 +6,7 @@ use super::paging::{MAX_RESULTS, Page};
 use super::tagging::{WireTag, parse_tags, too_many};
 use super::{ApiError, Call, Code, Operation};
 use crate::model::{MAX_TAGS, ResourceId};
-use crate::store::{self, StoreError};
+use crate::store;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -148,36 +148,38 @@ fn resources(ids: &[String]) -> Result<Vec<ResourceId>, ApiError> {
 
 /// Refuses a resource that is not there, with the code of its kind.
 fn must_exist(store: &Connection, resource: ResourceId) -> Result<(), ApiError> {
-    let (found, code) = find(store, resource)?;
-    if found {
-        return Ok(());
+    match store::tags::has_resource(store, resource)? {
+        true => Ok(()),
+        false => Err(ids::not_found(
+            not_found(resource),
+            resource.resource_type(),
+            &[resource],
+        )),
     }
-    Err(ids::not_found(code, resource.resource_type(), &[resource]))
 }
 
-fn find(store: &Connection, resource: ResourceId) -> Result<(bool, Code), StoreError> {
-    Ok(match resource {
-        ResourceId::Instance(id) => (
-            store::instances::get(store, id)?.is_some(),
-            Code::InvalidInstanceIdNotFound,
-        ),
-        ResourceId::Image(id) => (store::images::get(store, id)?.is_some(), Code::InvalidAmiIdNotFound),
-        ResourceId::Volume(id) => (store::volumes::get(store, id)?.is_some(), Code::InvalidVolumeNotFound),
-        ResourceId::Snapshot(id) => (
-            store::snapshots::get(store, id)?.is_some(),
-            Code::InvalidSnapshotNotFound,
-        ),
-        ResourceId::ImportTask(id) => (store::imports::get(store, id)?.is_some(), Code::InvalidConversionTaskId),
-        ResourceId::Kernel(id) => (store::kernels::get(store, id)?.is_some(), Code::InvalidAkiIdNotFound),
-        ResourceId::Ramdisk(id) => (
-            store::kernels::get_ramdisk(store, id)?.is_some(),
-            Code::InvalidAriIdNotFound,
-        ),
-        ResourceId::KeyPair(id) => (
-            store::key_pairs::get(store, id)?.is_some(),
-            Code::InvalidKeyPairNotFound,
-        ),
-    })
+/// EC2's code for a resource of that kind that is not there.
+const fn not_found(resource: ResourceId) -> Code {
+    match resource {
+        ResourceId::Instance(_) => Code::InvalidInstanceIdNotFound,
+        ResourceId::Image(_) => Code::InvalidAmiIdNotFound,
+        ResourceId::Volume(_) => Code::InvalidVolumeNotFound,
+        ResourceId::Snapshot(_) => Code::InvalidSnapshotNotFound,
+        ResourceId::ImportTask(_) => Code::InvalidConversionTaskId,
+        ResourceId::Kernel(_) => Code::InvalidAkiIdNotFound,
+        ResourceId::Ramdisk(_) => Code::InvalidAriIdNotFound,
+        ResourceId::KeyPair(_) => Code::InvalidKeyPairNotFound,
+        ResourceId::Vpc(_) => Code::InvalidVpcIdNotFound,
+        ResourceId::Subnet(_) => Code::InvalidSubnetIdNotFound,
+        ResourceId::DhcpOptions(_) => Code::InvalidDhcpOptionIdNotFound,
+        ResourceId::InternetGateway(_) => Code::InvalidInternetGatewayIdNotFound,
+        ResourceId::RouteTable(_) => Code::InvalidRouteTableIdNotFound,
+        ResourceId::NetworkAcl(_) => Code::InvalidNetworkAclIdNotFound,
+        ResourceId::SecurityGroup(_) => Code::InvalidGroupNotFound,
+        ResourceId::SecurityGroupRule(_) => Code::InvalidSecurityGroupRuleIdNotFound,
+        ResourceId::PrefixList(_) => Code::InvalidPrefixListIdNotFound,
+        ResourceId::NetworkInterface(_) => Code::InvalidNetworkInterfaceIdNotFound,
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,19 @@ ids! {
     SnapshotId "snap-" "a snapshot";
     ImportImageTaskId "import-ami-" "a task that imports an image";
     ImportSnapshotTaskId "import-snap-" "a task that imports a snapshot";
+    VpcId "vpc-" "a VPC";
+    SubnetId "subnet-" "a subnet";
+    DhcpOptionsId "dopt-" "a set of DHCP options";
+    InternetGatewayId "igw-" "an internet gateway";
+    RouteTableId "rtb-" "a route table";
+    RouteTableAssociationId "rtbassoc-" "an association of a route table";
+    NetworkAclId "acl-" "a network ACL";
+    NetworkAclAssociationId "aclassoc-" "an association of a network ACL";
+    SecurityGroupId "sg-" "a security group";
+    SecurityGroupRuleId "sgr-" "a security group rule";
+    PrefixListId "pl-" "a prefix list";
+    NetworkInterfaceId "eni-" "a network interface";
+    NetworkInterfaceAttachmentId "eni-attach-" "an attachment of a network interface";
 }
 
 /// The identifier of an import task of either kind.
@@ -137,6 +150,26 @@ pub enum ResourceId {
     Ramdisk(RamdiskId),
     /// A key pair.
     KeyPair(KeyPairId),
+    /// A VPC.
+    Vpc(VpcId),
+    /// A subnet.
+    Subnet(SubnetId),
+    /// A set of DHCP options.
+    DhcpOptions(DhcpOptionsId),
+    /// An internet gateway.
+    InternetGateway(InternetGatewayId),
+    /// A route table.
+    RouteTable(RouteTableId),
+    /// A network ACL.
+    NetworkAcl(NetworkAclId),
+    /// A security group.
+    SecurityGroup(SecurityGroupId),
+    /// A security group rule.
+    SecurityGroupRule(SecurityGroupRuleId),
+    /// A prefix list.
+    PrefixList(PrefixListId),
+    /// A network interface.
+    NetworkInterface(NetworkInterfaceId),
 }
 
 impl ResourceId {
@@ -148,6 +181,16 @@ impl ResourceId {
             Self::Volume(_) => "volume",
             Self::Snapshot(_) => "snapshot",
             Self::KeyPair(_) => "key-pair",
+            Self::Vpc(_) => "vpc",
+            Self::Subnet(_) => "subnet",
+            Self::DhcpOptions(_) => "dhcp-options",
+            Self::InternetGateway(_) => "internet-gateway",
+            Self::RouteTable(_) => "route-table",
+            Self::NetworkAcl(_) => "network-acl",
+            Self::SecurityGroup(_) => "security-group",
+            Self::SecurityGroupRule(_) => "security-group-rule",
+            Self::PrefixList(_) => "prefix-list",
+            Self::NetworkInterface(_) => "network-interface",
             Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
             Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
@@ -165,6 +208,16 @@ impl fmt::Display for ResourceId {
             Self::Kernel(id) => id.fmt(f),
             Self::Ramdisk(id) => id.fmt(f),
             Self::KeyPair(id) => id.fmt(f),
+            Self::Vpc(id) => id.fmt(f),
+            Self::Subnet(id) => id.fmt(f),
+            Self::DhcpOptions(id) => id.fmt(f),
+            Self::InternetGateway(id) => id.fmt(f),
+            Self::RouteTable(id) => id.fmt(f),
+            Self::NetworkAcl(id) => id.fmt(f),
+            Self::SecurityGroup(id) => id.fmt(f),
+            Self::SecurityGroupRule(id) => id.fmt(f),
+            Self::PrefixList(id) => id.fmt(f),
+            Self::NetworkInterface(id) => id.fmt(f),
         }
     }
 }
@@ -182,6 +235,16 @@ impl FromStr for ResourceId {
             KernelId::PREFIX => text.parse().map(Self::Kernel),
             RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
             KeyPairId::PREFIX => text.parse().map(Self::KeyPair),
+            VpcId::PREFIX => text.parse().map(Self::Vpc),
+            SubnetId::PREFIX => text.parse().map(Self::Subnet),
+            DhcpOptionsId::PREFIX => text.parse().map(Self::DhcpOptions),
+            InternetGatewayId::PREFIX => text.parse().map(Self::InternetGateway),
+            RouteTableId::PREFIX => text.parse().map(Self::RouteTable),
+            NetworkAclId::PREFIX => text.parse().map(Self::NetworkAcl),
+            SecurityGroupId::PREFIX => text.parse().map(Self::SecurityGroup),
+            SecurityGroupRuleId::PREFIX => text.parse().map(Self::SecurityGroupRule),
+            PrefixListId::PREFIX => text.parse().map(Self::PrefixList),
+            NetworkInterfaceId::PREFIX => text.parse().map(Self::NetworkInterface),
             _ => Err(ParseIdError {
                 noun: "a resource",
                 prefix: "",

@@ -1,21 +1,27 @@
-//! EC2's nouns and their rules: identifiers, states, instances, images, volumes, snapshots, tags.
+//! EC2's nouns and their rules: identifiers, states, instances, images, volumes, snapshots, networks, tags.
 //!
 //! Pure data: no I/O, no async, and no knowledge of the wire. Every other part of the daemon speaks in these types;
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
+mod firewall;
 mod id;
 mod image;
 mod import;
 mod instance;
 mod instance_type;
 mod key_pair;
+mod network_interface;
+mod security_group;
 mod stage;
 mod tag;
 mod volume;
 
+pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
 pub use id::{
-    ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, KernelId, KeyPairId, ParseIdError,
-    RamdiskId, ReservationId, ResourceId, SnapshotId, VolumeId,
+    DhcpOptionsId, ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, InternetGatewayId,
+    KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId,
+    ParseIdError, PrefixListId, RamdiskId, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId,
+    SecurityGroupId, SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
 };
 pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
 pub use import::{ImportState, ImportTask};
@@ -24,6 +30,8 @@ pub use instance::{
 };
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};
+pub use network_interface::{InterfaceAttachment, MacAddress, NetworkInterface, ParseMacError};
+pub use security_group::{DEFAULT_GROUP, Peer, SecurityGroup, SecurityGroupRule};
 pub use stage::Stage;
 pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag, TaggedResource};
 pub use volume::{GIB, Snapshot, SnapshotState, Volume, VolumeState};

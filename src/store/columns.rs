@@ -2,9 +2,11 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    Architecture, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId, InstanceState, KernelId,
-    KeyName, KeyPairId, KeyType, RamdiskId, ReasonCode, ReservationId, ResourceId, ShutdownBehavior, SnapshotId,
-    SnapshotState, Stage, VolumeId, VolumeState,
+    Architecture, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId,
+    InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress, NetworkAclAssociationId,
+    NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, RamdiskId, ReasonCode, ReservationId,
+    ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior,
+    SnapshotId, SnapshotState, Stage, SubnetId, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use time::OffsetDateTime;
@@ -25,7 +27,9 @@ macro_rules! as_text {
 }
 
 as_text! {
-    ImageId ImportTaskId InstanceId KernelId KeyName KeyPairId RamdiskId ReservationId ResourceId SnapshotId VolumeId
+    DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
+    NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
+    RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VolumeId VpcId
 }
 
 /// A name in a column that its type does not know.
@@ -54,7 +58,7 @@ macro_rules! as_name {
 }
 
 as_name! {
-    Architecture ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
+    Architecture Direction ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
     VolumeState
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_key_pairs.sql"),
+    include_str!("migrations/0003_networks.sql"),
 ];
 
 /// Brings the database up to date, each migration in a transaction of its own.

@@ -1,4 +1,4 @@
-//! Tags on resources. Whether a resource exists is for the caller to check, in the same transaction.
+//! Tags on resources. Whether a resource exists ([`has_resource`]) is for the caller to check, in the same transaction.
 
 use super::StoreError;
 use crate::model::{ResourceId, Tag, TaggedResource};
@@ -51,6 +51,39 @@ pub fn of(connection: &Connection, resource: ResourceId) -> Result<Vec<Tag>, Sto
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether there is such a resource.
+///
+/// # Errors
+/// The database's.
+pub fn has_resource(connection: &Connection, resource: ResourceId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM {} WHERE id = ?1", table(resource));
+    Ok(connection.prepare_cached(&sql)?.exists([resource])?)
+}
+
+/// Where resources of that kind are kept.
+const fn table(resource: ResourceId) -> &'static str {
+    match resource {
+        ResourceId::Instance(_) => "instances",
+        ResourceId::Image(_) => "images",
+        ResourceId::Volume(_) => "volumes",
+        ResourceId::Snapshot(_) => "snapshots",
+        ResourceId::ImportTask(_) => "import_tasks",
+        ResourceId::Kernel(_) => "kernels",
+        ResourceId::Ramdisk(_) => "ramdisks",
+        ResourceId::KeyPair(_) => "key_pairs",
+        ResourceId::Vpc(_) => "vpcs",
+        ResourceId::Subnet(_) => "subnets",
+        ResourceId::DhcpOptions(_) => "dhcp_options",
+        ResourceId::InternetGateway(_) => "internet_gateways",
+        ResourceId::RouteTable(_) => "route_tables",
+        ResourceId::NetworkAcl(_) => "network_acls",
+        ResourceId::SecurityGroup(_) => "security_groups",
+        ResourceId::SecurityGroupRule(_) => "security_group_rules",
+        ResourceId::PrefixList(_) => "prefix_lists",
+        ResourceId::NetworkInterface(_) => "network_interfaces",
+    }
 }
 
 /// All tags, by resource and key.

@@ -1,0 +1,179 @@
+//! Network interfaces, their groups and their places in instances.
+
+use super::StoreError;
+use super::columns::Micros;
+use crate::model::{InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, SecurityGroupId};
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, Row, params};
+
+/// A row without its groups, which lie in a table of their own.
+fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
+    let address: String = row.get("address")?;
+    let attachment = match row.get("attachment")? {
+        Some(id) => Some(InterfaceAttachment {
+            id,
+            instance: row.get("instance")?,
+            device_index: row.get("device_index")?,
+            delete_on_termination: row.get("delete_on_termination")?,
+            attached: row.get::<_, Micros>("attached")?.0,
+        }),
+        None => None,
+    };
+    Ok(NetworkInterface {
+        id: row.get("id")?,
+        number: row.get("number")?,
+        subnet: row.get("subnet")?,
+        mac: row.get("mac")?,
+        address: address.parse().map_err(FromSqlError::other)?,
+        description: row.get("description")?,
+        source_dest_check: row.get("source_dest_check")?,
+        groups: Vec::new(),
+        attachment,
+        created: row.get::<_, Micros>("created")?.0,
+    })
+}
+
+/// Adds an interface; its attachment, if it has one, too.
+///
+/// # Errors
+/// The database's; an address that is taken in the subnet is one.
+pub fn add(connection: &Connection, interface: &NetworkInterface) -> Result<(), StoreError> {
+    let sql = "INSERT INTO network_interfaces \
+               (id, number, subnet, mac, address, description, source_dest_check, created) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    connection.prepare_cached(sql)?.execute(params![
+        interface.id,
+        interface.number,
+        interface.subnet,
+        interface.mac,
+        interface.address.to_string(),
+        interface.description,
+        interface.source_dest_check,
+        Micros(interface.created),
+    ])?;
+    set_groups(connection, interface.id, &interface.groups)?;
+    match &interface.attachment {
+        Some(attachment) => attach(connection, interface.id, attachment),
+        None => Ok(()),
+    }
+}
+
+/// Puts an interface into these groups and no others.
+///
+/// # Errors
+/// The database's; a group that is not there is one.
+pub fn set_groups(
+    connection: &Connection,
+    id: NetworkInterfaceId,
+    groups: &[SecurityGroupId],
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM network_interface_groups WHERE interface = ?1")?
+        .execute([id])?;
+    let sql = "INSERT INTO network_interface_groups (interface, security_group) VALUES (?1, ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for group in groups {
+        statement.execute(params![id, group])?;
+    }
+    Ok(())
+}
+
+/// Attaches an interface to an instance.
+///
+/// # Errors
+/// The database's; an interface or a place that is taken is one.
+pub fn attach(
+    connection: &Connection,
+    id: NetworkInterfaceId,
+    attachment: &InterfaceAttachment,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO network_interface_attachments \
+               (id, interface, instance, device_index, delete_on_termination, attached) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(sql)?.execute(params![
+        attachment.id,
+        id,
+        attachment.instance,
+        attachment.device_index,
+        attachment.delete_on_termination,
+        Micros(attachment.attached),
+    ])?;
+    Ok(())
+}
+
+/// Detaches an interface.
+///
+/// # Errors
+/// The database's.
+pub fn detach(connection: &Connection, id: NetworkInterfaceId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM network_interface_attachments WHERE interface = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// Removes an interface and its attachment.
+///
+/// # Errors
+/// The database's.
+pub fn remove(connection: &Connection, id: NetworkInterfaceId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM network_interfaces WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// The lowest number that no interface has.
+///
+/// # Errors
+/// The database's.
+pub fn free_number(connection: &Connection) -> Result<u32, StoreError> {
+    let sql = "SELECT MIN(n) FROM (SELECT 1 AS n UNION SELECT number + 1 FROM network_interfaces) \
+               WHERE n NOT IN (SELECT number FROM network_interfaces)";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// All interfaces, by id.
+///
+/// # Errors
+/// The database's.
+pub fn list(connection: &Connection) -> Result<Vec<NetworkInterface>, StoreError> {
+    select(connection, "ORDER BY network_interfaces.id", params![])
+}
+
+/// The interface of that id.
+///
+/// # Errors
+/// The database's.
+pub fn get(connection: &Connection, id: NetworkInterfaceId) -> Result<Option<NetworkInterface>, StoreError> {
+    Ok(select(connection, "WHERE network_interfaces.id = ?1", params![id])?.pop())
+}
+
+/// The interfaces of an instance, by place.
+///
+/// # Errors
+/// The database's.
+pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<NetworkInterface>, StoreError> {
+    select(connection, "WHERE instance = ?1 ORDER BY device_index", params![id])
+}
+
+fn select(
+    connection: &Connection,
+    which: &str,
+    parameters: &[&dyn rusqlite::ToSql],
+) -> Result<Vec<NetworkInterface>, StoreError> {
+    let sql = format!(
+        "SELECT network_interfaces.*, attachments.id AS attachment, instance, device_index, delete_on_termination, attached \
+         FROM network_interfaces \
+         LEFT JOIN network_interface_attachments AS attachments ON attachments.interface = network_interfaces.id {which}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut interfaces: Vec<NetworkInterface> = statement.query_map(parameters, read)?.collect::<Result<_, _>>()?;
+    let sql = "SELECT security_group FROM network_interface_groups WHERE interface = ?1 ORDER BY security_group";
+    let mut statement = connection.prepare_cached(sql)?;
+    for interface in &mut interfaces {
+        let groups = statement.query_map([interface.id], |row| row.get(0))?;
+        interface.groups = groups.collect::<Result<_, _>>()?;
+    }
+    Ok(interfaces)
+}

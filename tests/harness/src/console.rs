@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// How much of the end is shown when a wait was in vain.
 const TAIL: usize = 4000;
+/// What a guest says that will get no further by itself.
+const LOST: [&str; 2] = ["You are in emergency mode", "Kernel panic - not syncing"];
 /// Numbers the commands, of all consoles: a console that is opened again begins with what was said before.
 static ASKED: AtomicU32 = AtomicU32::new(1);
 
@@ -47,10 +49,11 @@ impl Console {
                 return self.seen[from..self.read].to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let problem = if left.is_zero() {
-                Some(format!("did not say it in {patience:?}"))
-            } else {
-                self.fill(left)
+            let lost = LOST.into_iter().find(|lost| self.seen[self.read..].contains(lost));
+            let problem = match lost {
+                Some(lost) => Some(format!("said {lost:?}")),
+                None if left.is_zero() => Some(format!("did not say it in {patience:?}")),
+                None => self.fill(left),
             };
             if let Some(problem) = problem {
                 panic!(

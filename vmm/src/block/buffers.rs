@@ -1,10 +1,9 @@
 //! Guest memory as the kernel wants it: an array of pieces that stays mapped and in place until the I/O is over.
 
-use crate::virtio::queue::Buffer;
+use crate::virtio::queue::{Buffer, cursor};
 use std::fmt;
 use std::sync::Arc;
-use vm_memory::bitmap::Bitmap;
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
+use vm_memory::GuestMemoryMmap;
 
 /// The most pieces that one system call takes (`IOV_MAX`).
 const MAX_PIECES: usize = 1024;
@@ -50,14 +49,12 @@ impl Buffers {
     /// They are not in `memory`, or too many.
     pub fn guest(memory: Arc<GuestMemoryMmap>, buffers: Vec<Buffer>) -> Result<Self, BuffersError> {
         let mut pieces = Vec::with_capacity(buffers.len());
-        for buffer in &buffers {
-            for slice in slices(&memory, buffer) {
-                let slice = slice.ok_or(BuffersError::Outside)?;
-                pieces.push(libc::iovec {
-                    iov_base: slice.ptr_guard_mut().as_ptr().cast(),
-                    iov_len: slice.len(),
-                });
-            }
+        for slice in cursor::slices(&memory, &buffers) {
+            let slice = slice.map_err(|_| BuffersError::Outside)?;
+            pieces.push(libc::iovec {
+                iov_base: slice.ptr_guard_mut().as_ptr().cast(),
+                iov_len: slice.len(),
+            });
         }
         if pieces.len() > MAX_PIECES {
             return Err(BuffersError::TooMany);
@@ -116,19 +113,9 @@ impl Buffers {
     /// Notes that the kernel wrote to the guest's memory, which no page table tells.
     pub fn mark_written(&self) {
         if let Backing::Guest { memory, buffers } = &self.memory {
-            for slice in buffers.iter().flat_map(|buffer| slices(memory, buffer)).flatten() {
-                slice.bitmap().mark_dirty(0, slice.len());
-            }
+            cursor::mark_written(memory, buffers, u64::MAX);
         }
     }
-}
-
-fn slices<'a>(
-    memory: &'a GuestMemoryMmap,
-    buffer: &Buffer,
-) -> impl Iterator<Item = Option<VolatileSlice<'a>>> + use<'a> {
-    let length = usize::try_from(buffer.length).unwrap_or(usize::MAX);
-    GuestMemoryBackend::get_slices(memory, buffer.address, length).map(Result::ok)
 }
 
 impl fmt::Debug for Buffers {

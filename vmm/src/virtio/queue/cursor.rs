@@ -2,7 +2,8 @@
 //! cuts its requests (virtio 1.2, 2.7.4).
 
 use super::Buffer;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
+use vm_memory::bitmap::Bitmap;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryMmap, VolatileSlice};
 
 /// The bytes of all `buffers`.
 pub fn length(buffers: &[Buffer]) -> u64 {
@@ -59,4 +60,28 @@ pub fn write(memory: &GuestMemoryMmap, buffers: &[Buffer], bytes: &[u8]) -> Resu
         left = later;
     }
     Ok(written)
+}
+
+/// The memory of `buffers`, in pieces where one crosses from a region of guest memory into the next.
+pub fn slices<'m>(
+    memory: &'m GuestMemoryMmap,
+    buffers: &'m [Buffer],
+) -> impl Iterator<Item = Result<VolatileSlice<'m>, GuestMemoryError>> {
+    buffers.iter().flat_map(|buffer| {
+        let length = usize::try_from(buffer.length).unwrap_or(usize::MAX);
+        GuestMemoryBackend::get_slices(memory, buffer.address, length)
+    })
+}
+
+/// Notes that the kernel wrote the first `length` bytes of `buffers`, which no page table tells.
+pub fn mark_written(memory: &GuestMemoryMmap, buffers: &[Buffer], length: u64) {
+    let mut left = length;
+    for slice in slices(memory, buffers).map_while(Result::ok) {
+        let own = usize::try_from(left).unwrap_or(usize::MAX).min(slice.len());
+        slice.bitmap().mark_dirty(0, own);
+        left = left.saturating_sub(u64::try_from(own).unwrap_or(u64::MAX));
+        if left == 0 {
+            return;
+        }
+    }
 }

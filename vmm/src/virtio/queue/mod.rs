@@ -1,9 +1,10 @@
 //! The split virtqueue (virtio 1.2, 2.7), from the device's side.
 //!
-//! Index keeping, the used ring and event suppression are those of the `virtio-queue` crate. What that crate leaves to
+//! Index keeping, the used ring and doorbell suppression are those of the `virtio-queue` crate. What that crate leaves to
 //! trust is checked here: where the rings lie ([`RingLayout`]), each chain as a whole ([`Chain`]), and that a driver
-//! never has more requests under way than its queue has entries. An error means that the driver is broken: the device
-//! must stop the queue and say so by [`DriverLink::needs_reset`](super::device::DriverLink::needs_reset).
+//! never has more requests under way than its queue has entries. What it can't do is here too: several requests given
+//! back at once, and their interrupt. An error means that the driver is broken: the device must stop the queue and say
+//! so by [`DriverLink::needs_reset`](super::device::DriverLink::needs_reset).
 
 mod chain;
 pub mod cursor;
@@ -45,6 +46,8 @@ impl From<virtio_queue::Error> for RingError {
 pub struct Ring {
     queue: Queue,
     indirect: bool,
+    /// Where the used ring stood when [`Self::needs_interrupt`] was last asked.
+    told: u16,
 }
 
 impl Ring {
@@ -68,7 +71,11 @@ impl Ring {
         queue.set_next_avail(next_avail);
         queue.set_next_used(next_used);
         let indirect = features & (1 << VIRTIO_RING_F_INDIRECT_DESC) != 0;
-        Ok(Self { queue, indirect })
+        Ok(Self {
+            queue,
+            indirect,
+            told: next_used,
+        })
     }
 
     /// Where the queue stands.
@@ -109,6 +116,12 @@ impl Ring {
         Ok(Some(Chain::read(memory, base, size, head, self.indirect)?))
     }
 
+    /// Puts the last `count` requests that were taken back, to be taken again. None of them may have been given back.
+    pub fn unpop(&mut self, count: u16) {
+        let count = count.min(self.in_flight());
+        self.queue.set_next_avail(self.queue.next_avail().wrapping_sub(count));
+    }
+
     /// Gives the request that began at `head` back, with the first `written` bytes of its writable buffers filled.
     ///
     /// # Errors
@@ -117,20 +130,44 @@ impl Ring {
         Ok(self.queue.add_used(memory, head, written)?)
     }
 
+    /// Gives several requests back, each as [`Self::push`] does, but so that the driver sees all of them or none.
+    ///
+    /// # Errors
+    /// The used ring is not in memory any more.
+    pub fn push_together(&mut self, memory: &GuestMemoryMmap, used: &[(u16, u32)]) -> Result<(), RingError> {
+        let Some((&(head, written), before)) = used.split_last() else {
+            return Ok(());
+        };
+        for &(head, written) in before {
+            let next = self.queue.next_used();
+            let entry = self.queue.used_ring() + 4 + 8 * u64::from(next % self.queue.size());
+            memory
+                .write_obj([u32::from(head).to_le(), written.to_le()], GuestAddress(entry))
+                .map_err(virtio_queue::Error::GuestMemory)?;
+            self.queue.set_next_used(next.wrapping_add(1));
+        }
+        // Only this moves the index that the driver sees.
+        self.push(memory, head, written)
+    }
+
     /// Whether the driver wants an interrupt for what was pushed since this was last asked (virtio 1.2, 2.7.7.2).
     ///
     /// # Errors
     /// The available ring is not in memory any more.
     pub fn needs_interrupt(&mut self, memory: &GuestMemoryMmap) -> Result<bool, RingError> {
-        if self.queue.event_idx_enabled() {
-            return Ok(self.queue.needs_notification(memory)?);
-        }
-        // The crate does not look at the flag that does without event indices; the used index must be seen first.
+        let used = self.queue.next_used();
+        let new = used.wrapping_sub(std::mem::replace(&mut self.told, used));
+        // The used index must be seen before the driver is asked.
         fence(Ordering::SeqCst);
-        let flags: u16 = memory
-            .load(GuestAddress(self.queue.avail_ring()), Ordering::Relaxed)
-            .map_err(virtio_queue::Error::GuestMemory)?;
-        Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+        let load = |address| -> Result<u16, RingError> {
+            let value: Result<u16, _> = memory.load(GuestAddress(address), Ordering::Relaxed);
+            Ok(u16::from_le(value.map_err(virtio_queue::Error::GuestMemory)?))
+        };
+        if self.queue.event_idx_enabled() {
+            let event = load(self.queue.avail_ring() + 4 + 2 * u64::from(self.queue.size()))?;
+            return Ok(used.wrapping_sub(event).wrapping_sub(1) < new);
+        }
+        Ok(u32::from(load(self.queue.avail_ring())?) & VRING_AVAIL_F_NO_INTERRUPT == 0)
     }
 
     /// Asks the driver for a doorbell with its next request. True if one has come meanwhile: take it first.

@@ -270,6 +270,67 @@ fn interrupts_and_doorbells_are_asked_for_by_event_indices() {
 }
 
 #[test]
+fn requests_that_are_given_back_together_are_one_step_of_the_index_even_across_the_wrap() {
+    let memory = memory();
+    let state = QueueState {
+        next_avail: 0xfffe,
+        next_used: 0xfffe,
+    };
+    let mut ring = ring(&memory, 1 << VIRTIO_RING_F_EVENT_IDX, Some(state)).unwrap();
+    offer(&memory, 1);
+    while ring.pop(&memory).unwrap().is_some() {}
+    assert_eq!(ring.in_flight(), 3);
+    // The driver wants to hear of the second of them, which is not the last.
+    memory
+        .write_obj(0xffffu16, GuestAddress(AVAILABLE + 4 + 2 * u64::from(SIZE)))
+        .unwrap();
+    ring.push_together(&memory, &[]).unwrap();
+    assert!(!ring.needs_interrupt(&memory).unwrap());
+    ring.push_together(&memory, &[(2, 10), (3, 20), (0, 30)]).unwrap();
+    let entry = |place: u64| memory.read_obj::<[u32; 2]>(GuestAddress(USED + 4 + 8 * place)).unwrap();
+    assert_eq!((entry(2), entry(3), entry(0)), ([2, 10], [3, 20], [0, 30]));
+    assert_eq!((load(&memory, USED + 2), ring.in_flight()), (1, 0));
+    assert!(ring.needs_interrupt(&memory).unwrap());
+    assert!(!ring.needs_interrupt(&memory).unwrap());
+}
+
+#[test]
+fn requests_that_were_put_back_are_taken_again() {
+    let memory = memory();
+    let mut ring = ring(&memory, 0, None).unwrap();
+    offer(&memory, 3);
+    let take = |ring: &mut Ring| ring.pop(&memory).unwrap().map(|chain| chain.head());
+    assert_eq!(
+        (take(&mut ring), take(&mut ring), take(&mut ring)),
+        (Some(0), Some(1), Some(2))
+    );
+    ring.push(&memory, 0, 0).unwrap();
+    ring.unpop(2);
+    assert_eq!(
+        (take(&mut ring), take(&mut ring), take(&mut ring)),
+        (Some(1), Some(2), None)
+    );
+    ring.unpop(9);
+    assert_eq!((ring.in_flight(), take(&mut ring)), (0, Some(1)));
+}
+
+#[test]
+fn pieces_of_memory_are_the_buffers_in_order_and_end_where_memory_does() {
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000), (GuestAddress(0x1000), 0x1000)]).unwrap();
+    let buffer = |address, length| Buffer {
+        address: GuestAddress(address),
+        length,
+    };
+    let lengths = |buffers: &[Buffer]| -> Vec<Option<usize>> {
+        let slices = cursor::slices(&memory, buffers);
+        slices.map(|slice| slice.ok().map(|slice| slice.len())).collect()
+    };
+    let buffers = [buffer(0xff0, 0x20), buffer(0x10, 8)];
+    assert_eq!(lengths(&buffers), [Some(0x10), Some(0x10), Some(8)]);
+    assert_eq!(lengths(&[buffer(0x1ff0, 0x20)]), [Some(0x10), None]);
+}
+
+#[test]
 fn bytes_are_copied_across_buffers() {
     let memory = memory();
     let buffer = |address, length| Buffer {

@@ -30,27 +30,37 @@ pub struct Context {
     pub events: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
+/// What the threads of a device kind may ask of the kernel, beside what every thread needs: memory for its heap and stack,
+/// futexes, reading the clock, closing descriptors, ending, and KVM's ioctls.
+#[derive(Debug, Clone, Copy)]
+pub struct Syscalls {
+    /// System calls, as `libc::SYS_…`; `ioctl` is not one of them.
+    pub numbers: &'static [libc::c_long],
+    /// The requests of `ioctl`, each by its exact number.
+    pub ioctls: &'static [u32],
+}
+
+impl Syscalls {
+    /// These, and no ioctl.
+    pub const fn without_ioctls(numbers: &'static [libc::c_long]) -> Self {
+        Self { numbers, ioctls: &[] }
+    }
+}
+
 /// Makes the threads of devices, each locked into the system calls it needs. Called only while a device is built.
 pub trait Threads: Send + Sync {
-    /// Starts a thread that may make `syscalls` (numbers, as `libc::SYS_…`) beside those that every thread needs:
-    /// memory for its heap and stack, futexes, reading the clock, closing descriptors, and ending.
-    fn spawn(
-        &self,
-        name: &str,
-        syscalls: &'static [libc::c_long],
-        body: Box<dyn FnOnce() + Send>,
-    ) -> io::Result<JoinHandle<()>>;
+    /// Starts a thread that may make `syscalls`.
+    fn spawn(&self, name: &str, syscalls: Syscalls, body: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>;
 }
 
 /// A kind of device.
 pub trait DeviceKind {
     /// Its name in [`DeviceSpec::kind`].
     const NAME: &'static str;
-    /// How many open files it is given.
-    const FILES: usize;
-    /// The system calls that its own threads make, as in [`Threads::spawn`].
-    const SYSCALLS: &'static [libc::c_long];
-    /// The system calls that building one makes on the machine's thread, beside those for threads, events and epoll.
+    /// The system calls that its own threads make.
+    const SYSCALLS: Syscalls;
+    /// The system calls that building one makes on the machine's thread, beside those of its own threads and those for
+    /// threads, events and epoll.
     const BUILD_SYSCALLS: &'static [libc::c_long];
     /// The version of the state it saves.
     const STATE_VERSION: u32;
@@ -59,7 +69,10 @@ pub trait DeviceKind {
     /// Why one can't be built.
     type BuildError: Error + Send + Sync + 'static;
 
-    /// Makes a device named `id`; `files` has [`Self::FILES`] entries.
+    /// How many open files a device with this configuration is given.
+    fn files(config: &Self::Config) -> usize;
+
+    /// Makes a device named `id`; `files` are as many as [`Self::files`] says.
     fn build(
         id: &str,
         config: Self::Config,
@@ -118,10 +131,8 @@ pub type BuildResult = Result<Arc<dyn Function>, BuildDeviceError>;
 pub struct Row {
     /// Its name in [`DeviceSpec::kind`].
     pub name: &'static str,
-    /// How many open files it is given.
-    pub files: usize,
     /// The system calls of its threads.
-    pub syscalls: &'static [libc::c_long],
+    pub syscalls: Syscalls,
     /// The system calls that building one makes.
     pub build_syscalls: &'static [libc::c_long],
     /// The version of the state it saves.
@@ -135,13 +146,13 @@ impl Row {
     pub const fn of<K: DeviceKind>() -> Self {
         Self {
             name: K::NAME,
-            files: K::FILES,
             syscalls: K::SYSCALLS,
             build_syscalls: K::BUILD_SYSCALLS,
             state_version: K::STATE_VERSION,
-            check: |spec| parse::<K>(spec).map(drop),
+            check: |spec| parse::<K>(spec, spec.files.len()).map(drop),
             build: |spec, files, context| {
-                let built = K::build(&spec.id, parse::<K>(spec)?, files, context);
+                let config = parse::<K>(spec, files.len())?;
+                let built = K::build(&spec.id, config, files, context);
                 built.map_err(|source| BuildDeviceError::Kind {
                     id: spec.id.clone(),
                     source: Box::new(source),
@@ -151,11 +162,19 @@ impl Row {
     }
 }
 
-fn parse<K: DeviceKind>(spec: &DeviceSpec) -> Result<K::Config, BuildDeviceError> {
-    K::Config::deserialize(&spec.config).map_err(|source| BuildDeviceError::Config {
-        id: spec.id.clone(),
-        source,
-    })
+/// The configuration in `spec`, if it is one and wants as many open files as there are.
+fn parse<K: DeviceKind>(spec: &DeviceSpec, given: usize) -> Result<K::Config, BuildDeviceError> {
+    let id = || spec.id.clone();
+    let config = K::Config::deserialize(&spec.config);
+    let config = config.map_err(|source| BuildDeviceError::Config { id: id(), source })?;
+    match K::files(&config) {
+        wanted if wanted == given => Ok(config),
+        wanted => Err(BuildDeviceError::Files {
+            id: id(),
+            wanted,
+            given,
+        }),
+    }
 }
 
 /// All kinds.
@@ -163,19 +182,11 @@ pub static KINDS: &[Row] = &[Row::of::<Blk>(), Row::of::<Rng>()];
 
 fn find(spec: &DeviceSpec) -> Result<&'static Row, BuildDeviceError> {
     let row = KINDS.iter().find(|row| row.name == spec.kind);
-    let row = row.ok_or_else(|| BuildDeviceError::UnknownKind {
+    row.ok_or_else(|| BuildDeviceError::UnknownKind {
         id: spec.id.clone(),
         kind: spec.kind.clone(),
         known: KINDS.iter().map(|row| row.name).collect::<Vec<_>>().join(", "),
-    })?;
-    if spec.files.len() != row.files {
-        return Err(BuildDeviceError::Files {
-            id: spec.id.clone(),
-            wanted: row.files,
-            given: spec.files.len(),
-        });
-    }
-    Ok(row)
+    })
 }
 
 /// Says whether [`build`] would understand `spec`, without touching any file: for the moment a launch is asked for.
@@ -193,15 +204,7 @@ pub fn check(spec: &DeviceSpec) -> Result<(), BuildDeviceError> {
 /// # Errors
 /// Those of [`check`], and whatever kept its kind from making it.
 pub fn build(spec: &DeviceSpec, files: Vec<File>, context: &Context) -> BuildResult {
-    let row = find(spec)?;
-    if files.len() != row.files {
-        return Err(BuildDeviceError::Files {
-            id: spec.id.clone(),
-            wanted: row.files,
-            given: files.len(),
-        });
-    }
-    (row.build)(spec, files, context)
+    (find(spec)?.build)(spec, files, context)
 }
 
 #[cfg(test)]
@@ -261,10 +264,17 @@ mod tests {
                 libc::SYS_execve,
             ] {
                 assert!(
-                    !row.syscalls.contains(&call) && !row.build_syscalls.contains(&call),
+                    !row.syscalls.numbers.contains(&call) && !row.build_syscalls.contains(&call),
                     "{}",
                     row.name
                 );
+            }
+            // Only by exact request, never as a whole; and none that makes a new interface out of an open tap.
+            let whole = |numbers: &[libc::c_long]| numbers.contains(&libc::SYS_ioctl);
+            assert!(!whole(row.syscalls.numbers) && !whole(row.build_syscalls), "{}", row.name);
+            for request in [libc::TUNSETIFF, libc::TUNSETPERSIST, libc::TUNSETOWNER] {
+                let allowed = row.syscalls.ioctls.iter().any(|own| u64::from(*own) == request);
+                assert!(!allowed, "{}: {request:#x}", row.name);
             }
         }
     }

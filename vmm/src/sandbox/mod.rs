@@ -6,8 +6,8 @@
 pub mod process;
 pub mod seccomp;
 
-use crate::registry::{self, Threads};
-use seccomp::{Filter, FilterError, Syscall};
+use crate::registry::{self, Syscalls, Threads};
+use seccomp::{Filter, FilterError};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -30,10 +30,10 @@ pub struct Filters {
 impl Filters {
     /// Compiles them.
     pub fn compile() -> Result<Arc<Self>, FilterError> {
-        let lists = registry::KINDS
+        let devices: Vec<Syscalls> = registry::KINDS
             .iter()
-            .flat_map(|row| [row.syscalls, row.build_syscalls]);
-        let devices: Vec<&[Syscall]> = lists.collect();
+            .flat_map(|row| [row.syscalls, Syscalls::without_ioctls(row.build_syscalls)])
+            .collect();
         Ok(Arc::new(Self {
             control: Filter::control()?,
             machine: Filter::machine(&devices)?,
@@ -55,12 +55,7 @@ pub fn confine(filter: &Filter) {
 pub struct DeviceThreads;
 
 impl Threads for DeviceThreads {
-    fn spawn(
-        &self,
-        name: &str,
-        syscalls: &'static [Syscall],
-        body: Box<dyn FnOnce() + Send>,
-    ) -> io::Result<JoinHandle<()>> {
+    fn spawn(&self, name: &str, syscalls: Syscalls, body: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
         let filter = Filter::device(syscalls).map_err(io::Error::other)?;
         thread::Builder::new()
             .name(name.to_owned())

@@ -5,6 +5,7 @@
 //! The list of CPUs' threads has no reading, writing, syncing or opening in it at all: that is how it holds that a
 //! guest's CPU never waits for a disk or a socket.
 
+use crate::registry::Syscalls;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -112,32 +113,33 @@ pub enum FilterError {
 impl Filter {
     /// For the thread that serves the control socket.
     pub fn control() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, CONTROL], KvmIoctls::IrqLine)
+        Self::compile(&[EVERY, CONTROL], KvmIoctls::IrqLine, &[])
     }
 
     /// For the console thread.
     pub fn console() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, CONSOLE], KvmIoctls::None)
+        Self::compile(&[EVERY, CONSOLE], KvmIoctls::None, &[])
     }
 
     /// For threads that run a guest's CPU: KVM's ioctls and futexes.
     pub fn vcpu() -> Result<Self, FilterError> {
-        Self::compile(&[EVERY], KvmIoctls::All)
+        Self::compile(&[EVERY], KvmIoctls::All, &[])
     }
 
     /// For the threads of a device kind that makes `syscalls`.
-    pub fn device(syscalls: &[Syscall]) -> Result<Self, FilterError> {
-        Self::compile(&[EVERY, syscalls], KvmIoctls::All)
+    pub fn device(syscalls: Syscalls) -> Result<Self, FilterError> {
+        Self::compile(&[EVERY, syscalls.numbers], KvmIoctls::All, syscalls.ioctls)
     }
 
     /// For the machine thread; `devices` are the lists of all device kinds.
-    pub fn machine(devices: &[&[Syscall]]) -> Result<Self, FilterError> {
+    pub fn machine(devices: &[Syscalls]) -> Result<Self, FilterError> {
         let mut lists = vec![EVERY, CONSOLE, MACHINE];
-        lists.extend_from_slice(devices);
-        Self::compile(&lists, KvmIoctls::All)
+        lists.extend(devices.iter().map(|device| device.numbers));
+        let ioctls: Vec<u32> = devices.iter().flat_map(|device| device.ioctls).copied().collect();
+        Self::compile(&lists, KvmIoctls::All, &ioctls)
     }
 
-    fn compile(lists: &[&[Syscall]], kvm: KvmIoctls) -> Result<Self, FilterError> {
+    fn compile(lists: &[&[Syscall]], kvm: KvmIoctls, ioctls: &[u32]) -> Result<Self, FilterError> {
         let mut rules: BTreeMap<Syscall, Vec<SeccompRule>> = lists
             .iter()
             .flat_map(|list| list.iter())
@@ -145,8 +147,9 @@ impl Filter {
             .collect();
         let get_flags = fcntl_get_flags().map_err(FilterError::Compile)?;
         rules.entry(libc::SYS_fcntl).or_insert_with(|| vec![get_flags]);
-        if let Some(rule) = kvm.rule().map_err(FilterError::Compile)? {
-            rules.insert(libc::SYS_ioctl, vec![rule]);
+        let ioctls = ioctl_rules(kvm, ioctls).map_err(FilterError::Compile)?;
+        if !ioctls.is_empty() {
+            rules.insert(libc::SYS_ioctl, ioctls);
         }
         SeccompFilter::new(
             rules,
@@ -166,19 +169,31 @@ impl Filter {
 }
 
 impl KvmIoctls {
-    /// The rule for `ioctl`, by its request number.
-    fn rule(self) -> Result<Option<SeccompRule>, seccompiler::BackendError> {
+    /// The bits of the request number that are looked at, and what they must be.
+    fn pattern(self) -> Option<(u64, u64)> {
         /// Of all KVM's ioctls: their type, in the second byte.
         const TYPE: (u64, u64) = (0xff00, 0xae00);
-        const KVM_IRQ_LINE: (u64, u64) = (0xffff_ffff, 0x4008_ae61);
-        let (mask, number) = match self {
-            Self::None => return Ok(None),
-            Self::IrqLine => KVM_IRQ_LINE,
-            Self::All => TYPE,
-        };
-        let number = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), number)?;
-        SeccompRule::new(vec![number]).map(Some)
+        const KVM_IRQ_LINE: (u64, u64) = (WHOLE, 0x4008_ae61);
+        match self {
+            Self::None => None,
+            Self::IrqLine => Some(KVM_IRQ_LINE),
+            Self::All => Some(TYPE),
+        }
     }
+}
+
+/// All bits of a request number: the kernel reads 32.
+const WHOLE: u64 = 0xffff_ffff;
+
+/// The rules for `ioctl`: KVM's, and these requests exactly.
+fn ioctl_rules(kvm: KvmIoctls, requests: &[u32]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let exactly = requests.iter().map(|request| (WHOLE, u64::from(*request)));
+    let patterns = kvm.pattern().into_iter().chain(exactly);
+    let rule = |(mask, number)| {
+        let number = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), number)?;
+        SeccompRule::new(vec![number])
+    };
+    patterns.map(rule).collect()
 }
 
 /// `fcntl(F_GETFD)`: the standard library checks so, in debug builds, that what it closes is open.
@@ -215,23 +230,54 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_confined_thread_dies_at_a_call_off_its_list_and_not_before() {
+    /// How a child ended that confined itself with `filter` and then made `call`.
+    fn confined(filter: Result<Filter, FilterError>, call: impl FnOnce() -> libc::c_long) -> i32 {
         // SAFETY: the child makes only plain system calls, on memory of its own copy, until it ends.
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
         if child == 0 {
-            let _ = Filter::vcpu().map(|filter| filter.install());
-            // SAFETY: the arguments are plain numbers; an unconfined child would go on to exit with 0.
-            unsafe {
-                libc::syscall(libc::SYS_getpid);
-                libc::syscall(libc::SYS_fsync, -1);
-                libc::_exit(0);
-            }
+            let _ = filter.map(|filter| filter.install());
+            call();
+            // SAFETY: it takes a plain number.
+            unsafe { libc::_exit(0) };
         }
         let mut status = 0;
         // SAFETY: `child` is ours and `status` outlives the call.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS);
+        status
+    }
+
+    fn killed(status: i32) -> bool {
+        libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS
+    }
+
+    #[test]
+    fn a_confined_thread_dies_at_a_call_off_its_list_and_not_before() {
+        // SAFETY: the arguments are plain numbers.
+        let allowed = || unsafe { libc::syscall(libc::SYS_getpid) };
+        // SAFETY: as above.
+        let forbidden = || unsafe { libc::syscall(libc::SYS_fsync, -1) };
+        assert_eq!(confined(Filter::vcpu(), allowed), 0);
+        assert!(killed(confined(Filter::vcpu(), forbidden)));
+    }
+
+    #[test]
+    fn a_device_may_make_the_ioctls_of_its_kind_and_no_others() {
+        let set_offload = u32::try_from(libc::TUNSETOFFLOAD).unwrap();
+        let filter = |ioctls| Filter::device(Syscalls { numbers: &[], ioctls });
+        // SAFETY: there is no such descriptor, so no call gets as far as its argument.
+        let ioctl = |request: u64| move || unsafe { libc::syscall(libc::SYS_ioctl, -1, request, 0) };
+        let own: &'static [u32] = Box::leak(Box::new([set_offload]));
+        assert_eq!(confined(filter(own), ioctl(libc::TUNSETOFFLOAD)), 0);
+        for other in [
+            libc::TUNSETOFFLOAD + 1,
+            libc::TUNSETOFFLOAD & !0xff,
+            libc::TUNSETOFFLOAD ^ 0x4000_0000,
+            libc::TUNSETIFF,
+            0,
+        ] {
+            assert!(killed(confined(filter(own), ioctl(other))), "{other:#x}");
+        }
+        assert!(killed(confined(filter(&[]), ioctl(libc::TUNSETOFFLOAD))));
     }
 }

@@ -5,7 +5,7 @@ use super::MemoryRoutes;
 use crate::bus::Bus;
 use crate::pci::{Function, Root, Window};
 use crate::protocol::{DeviceSpec, Event};
-use crate::registry::{self, BuildResult, Context, Threads};
+use crate::registry::{self, BuildResult, Context, Syscalls, Threads};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,12 +21,7 @@ pub const MEMORY: usize = 8 << 20;
 pub struct PlainThreads;
 
 impl Threads for PlainThreads {
-    fn spawn(
-        &self,
-        name: &str,
-        _syscalls: &'static [libc::c_long],
-        body: Box<dyn FnOnce() + Send>,
-    ) -> io::Result<JoinHandle<()>> {
+    fn spawn(&self, name: &str, _syscalls: Syscalls, body: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name(name.to_owned()).spawn(body)
     }
 }

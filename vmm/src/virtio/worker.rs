@@ -6,7 +6,7 @@
 
 use super::device::{QueueResources, QueueState, StartQueueError};
 use super::queue::RingError;
-use crate::registry::Context;
+use crate::registry::{Context, Syscalls};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
@@ -38,8 +38,8 @@ pub trait QueueServer: Send {
     fn serve(&mut self) -> Progress;
     /// Finishes what was taken, makes it durable, and forgets the queue.
     fn stop(&mut self) -> Option<QueueState>;
-    /// A descriptor on which edges tell that there is something to give back.
-    fn event(&self) -> Option<RawFd>;
+    /// Descriptors on which an edge of this kind tells that there is something to do.
+    fn events(&self) -> Vec<(RawFd, EventSet)>;
 }
 
 enum Command {
@@ -67,18 +67,13 @@ impl QueueThread {
     ///
     /// # Errors
     /// No descriptor or no thread is left.
-    pub fn spawn(
-        name: &str,
-        server: Box<dyn QueueServer>,
-        syscalls: &'static [libc::c_long],
-        context: &Context,
-    ) -> io::Result<Self> {
+    pub fn spawn(name: &str, server: Box<dyn QueueServer>, syscalls: Syscalls, context: &Context) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
         let wake = Arc::new(EventFd::new(EFD_NONBLOCK)?);
         let epoll = Epoll::new()?;
-        watch(&epoll, ControlOperation::Add, wake.as_raw_fd())?;
-        if let Some(event) = server.event() {
-            watch(&epoll, ControlOperation::Add, event)?;
+        watch(&epoll, ControlOperation::Add, wake.as_raw_fd(), EventSet::IN)?;
+        for (event, edges) in server.events() {
+            watch(&epoll, ControlOperation::Add, event, edges)?;
         }
         let worker = Worker {
             commands: receiver,
@@ -206,7 +201,12 @@ impl Worker {
             }
             Command::Stop { answer } => {
                 if let Some(doorbell) = self.doorbell.take() {
-                    let _ = watch(&self.epoll, ControlOperation::Delete, doorbell.as_raw_fd());
+                    let _ = watch(
+                        &self.epoll,
+                        ControlOperation::Delete,
+                        doorbell.as_raw_fd(),
+                        EventSet::IN,
+                    );
                 }
                 let _ = answer.send(self.server.stop());
             }
@@ -218,7 +218,7 @@ impl Worker {
         self.server
             .start(resources, features, state)
             .map_err(io::Error::other)?;
-        if let Err(error) = watch(&self.epoll, ControlOperation::Add, doorbell.as_raw_fd()) {
+        if let Err(error) = watch(&self.epoll, ControlOperation::Add, doorbell.as_raw_fd(), EventSet::IN) {
             self.server.stop();
             return Err(error);
         }
@@ -228,7 +228,7 @@ impl Worker {
 }
 
 /// Edges are enough, as everything is looked at after each; so nobody needs to read the counters down.
-fn watch(epoll: &Epoll, operation: ControlOperation, fd: RawFd) -> io::Result<()> {
-    let event = EpollEvent::new(EventSet::IN | EventSet::EDGE_TRIGGERED, 0);
+fn watch(epoll: &Epoll, operation: ControlOperation, fd: RawFd, edges: EventSet) -> io::Result<()> {
+    let event = EpollEvent::new(edges | EventSet::EDGE_TRIGGERED, 0);
     epoll.ctl(operation, fd, event)
 }

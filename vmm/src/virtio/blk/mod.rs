@@ -20,7 +20,7 @@ use super::transport::pci::{AttachError, attach};
 use super::worker::QueueThread;
 use crate::block::{self, Engine, LockError};
 use crate::pci::Function;
-use crate::registry::{Context, DeviceKind};
+use crate::registry::{Context, DeviceKind, Syscalls};
 use config::{BlkConfig, SECTOR};
 use request::SERIAL;
 use serde::{Deserialize, Serialize};
@@ -78,12 +78,15 @@ pub enum BuildBlkError {
 
 impl DeviceKind for Blk {
     const NAME: &'static str = "blk";
-    const FILES: usize = 1;
-    const SYSCALLS: &'static [libc::c_long] = &SYSCALLS;
+    const SYSCALLS: Syscalls = Syscalls::without_ioctls(&SYSCALLS);
     const BUILD_SYSCALLS: &'static [libc::c_long] = &block::OPEN_SYSCALLS;
     const STATE_VERSION: u32 = 1;
     type Config = Config;
     type BuildError = BuildBlkError;
+
+    fn files(_: &Config) -> usize {
+        1
+    }
 
     fn build(
         id: &str,

@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
 
 /// Requests that are taken before the thread looks up.
 const BATCH: u16 = 256;
@@ -353,7 +354,11 @@ impl QueueServer for BlkServer {
         Some(running.ring.state())
     }
 
-    fn event(&self) -> Option<RawFd> {
-        self.engine.event()
+    fn events(&self) -> Vec<(RawFd, EventSet)> {
+        self.engine
+            .event()
+            .map(|event| (event, EventSet::IN))
+            .into_iter()
+            .collect()
     }
 }

@@ -8,13 +8,14 @@ use super::queue::{Chain, Ring, RingError, cursor};
 use super::transport::pci::{AttachError, attach};
 use super::worker::{Progress, QueueServer, QueueThread};
 use crate::pci::Function;
-use crate::registry::{Context, DeviceKind};
+use crate::registry::{Context, DeviceKind, Syscalls};
 use serde::Deserialize;
 use std::fs::File;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
 
 const QUEUE_SIZE: u16 = 64;
 /// The most random bytes for one request, whatever its buffers could hold: Linux asks for 64 at most.
@@ -43,12 +44,15 @@ pub enum BuildRngError {
 
 impl DeviceKind for Rng {
     const NAME: &'static str = "rng";
-    const FILES: usize = 0;
-    const SYSCALLS: &'static [libc::c_long] = &SYSCALLS;
+    const SYSCALLS: Syscalls = Syscalls::without_ioctls(&SYSCALLS);
     const BUILD_SYSCALLS: &'static [libc::c_long] = &[];
     const STATE_VERSION: u32 = 1;
     type Config = Config;
     type BuildError = BuildRngError;
+
+    fn files(_: &Config) -> usize {
+        0
+    }
 
     fn build(id: &str, _: Config, _: Vec<File>, context: &Context) -> Result<Arc<dyn Function>, BuildRngError> {
         let server = Box::new(Server { running: None });
@@ -162,8 +166,8 @@ impl QueueServer for Server {
         self.running.take().map(|running| running.ring.state())
     }
 
-    fn event(&self) -> Option<RawFd> {
-        None
+    fn events(&self) -> Vec<(RawFd, EventSet)> {
+        Vec::new()
     }
 }
 

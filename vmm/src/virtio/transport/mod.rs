@@ -15,7 +15,7 @@ use super::device::{
 };
 use super::queue::{RingLayout, RingLayoutError};
 use crate::protocol::Event;
-use crate::registry::Context;
+use crate::registry::{Context, Syscalls};
 use registers::{Action, QueueRegisters, Registers, SavedRegisters};
 use std::fmt::Display;
 use std::io;
@@ -86,7 +86,7 @@ impl Transport {
         id: &str,
         device: Box<dyn VirtioDevice>,
         interrupts: Arc<dyn Interrupts>,
-        syscalls: &'static [libc::c_long],
+        syscalls: Syscalls,
         context: &Context,
     ) -> Result<Arc<Self>, TransportError> {
         let sizes = device.queue_sizes();

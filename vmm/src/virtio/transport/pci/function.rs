@@ -11,7 +11,7 @@ use crate::events::EventRoutes;
 use crate::pci::config::ConfigSpace;
 use crate::pci::msix::Msix;
 use crate::pci::{Bar, Function};
-use crate::registry::Context;
+use crate::registry::{Context, Syscalls};
 use crate::virtio::device::{RestoreError, SavedState, VirtioDevice};
 use crate::virtio::transport::{Transport, TransportError};
 use std::io;
@@ -62,7 +62,7 @@ pub enum AttachError {
 pub fn attach(
     id: &str,
     device: Box<dyn VirtioDevice>,
-    syscalls: &'static [libc::c_long],
+    syscalls: Syscalls,
     context: &Context,
 ) -> Result<Arc<dyn Function>, AttachError> {
     let count = device.queue_sizes().len();

@@ -8,6 +8,7 @@ use crate::pci::Function;
 use crate::protocol::{DeviceSpec, Event};
 use crate::virtio::blk::Blk;
 use crate::virtio::device::Memory;
+use crate::virtio::net::Net;
 use crate::virtio::rng::Rng;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -178,7 +179,7 @@ fn parse<K: DeviceKind>(spec: &DeviceSpec, given: usize) -> Result<K::Config, Bu
 }
 
 /// All kinds.
-pub static KINDS: &[Row] = &[Row::of::<Blk>(), Row::of::<Rng>()];
+pub static KINDS: &[Row] = &[Row::of::<Blk>(), Row::of::<Net>(), Row::of::<Rng>()];
 
 fn find(spec: &DeviceSpec) -> Result<&'static Row, BuildDeviceError> {
     let row = KINDS.iter().find(|row| row.name == spec.kind);
@@ -229,7 +230,7 @@ mod tests {
         assert!(check(&spec("blk", blk.clone(), 1)).is_ok());
         assert!(check(&spec("rng", json!({}), 0)).is_ok());
         let unknown = check(&spec("floppy", json!({}), 0)).unwrap_err();
-        assert!(unknown.to_string().contains("blk, rng"), "{unknown}");
+        assert!(unknown.to_string().contains("blk, net, rng"), "{unknown}");
         assert!(matches!(
             check(&spec("blk", blk, 2)),
             Err(BuildDeviceError::Files {

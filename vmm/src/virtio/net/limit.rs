@@ -1,0 +1,188 @@
+//! Limits on what an interface carries one way: a bucket of bytes and one of packets, shared by all its queues.
+//!
+//! A frame may go while both have something in them, and is then paid in full, so a bucket may be overdrawn by the frames
+//! that are moved at that moment; that way a frame larger than the burst passes too, and no queue waits for ever while
+//! others take small frames. A queue that may not go on sleeps until there is a millisecond's worth.
+
+use super::settings::{Limit, Rate};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use vmm_sys_util::timerfd::TimerFd;
+
+/// Buckets count in billionths, so that each nanosecond adds a whole number.
+const ONE: i128 = 1_000_000_000;
+/// The nanoseconds whose worth a queue waits for.
+const NAP: i128 = 1_000_000;
+
+/// The time since a moment that stays the same.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The host's clock.
+pub fn monotonic() -> Clock {
+    let start = Instant::now();
+    Arc::new(move || start.elapsed())
+}
+
+#[derive(Debug)]
+struct Bucket {
+    per_second: i128,
+    full: i128,
+    level: i128,
+}
+
+impl Bucket {
+    fn new(rate: Rate) -> Self {
+        let full = i128::from(rate.burst.get()) * ONE;
+        Self {
+            per_second: rate.per_second.get().into(),
+            full,
+            level: full,
+        }
+    }
+
+    fn fill(&mut self, nanoseconds: i128) {
+        let new = self.per_second.saturating_mul(nanoseconds);
+        self.level = self.level.saturating_add(new).min(self.full);
+    }
+
+    fn take(&mut self, amount: u64) {
+        self.level = self.level.saturating_sub(i128::from(amount) * ONE);
+    }
+
+    /// The nanoseconds until it is worth to go on; none if something is in it.
+    fn wait(&self) -> Option<i128> {
+        let worth = self.per_second.saturating_mul(NAP).min(self.full);
+        let missing = worth.saturating_sub(self.level);
+        (self.level <= 0).then(|| missing / self.per_second + 1)
+    }
+}
+
+struct Buckets {
+    bytes: Option<Bucket>,
+    packets: Option<Bucket>,
+    filled_at: Duration,
+}
+
+/// The limit of one direction.
+pub struct Limiter {
+    buckets: Mutex<Buckets>,
+    clock: Clock,
+}
+
+impl Limiter {
+    /// Full buckets for `limit`; none if there is nothing to limit.
+    pub fn new(limit: Limit, clock: &Clock) -> Option<Arc<Self>> {
+        let (bytes, packets) = (limit.bytes.map(Bucket::new), limit.packets.map(Bucket::new));
+        let limited = bytes.is_some() || packets.is_some();
+        let buckets = Buckets {
+            bytes,
+            packets,
+            filled_at: clock(),
+        };
+        limited.then(|| {
+            Arc::new(Self {
+                buckets: Mutex::new(buckets),
+                clock: Arc::clone(clock),
+            })
+        })
+    }
+
+    /// Whether a frame may go now; if not, how long to wait.
+    fn check(&self) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(|e| e.into_inner());
+        let now = (self.clock)();
+        let passed = now.saturating_sub(std::mem::replace(&mut buckets.filled_at, now));
+        let passed = i128::try_from(passed.as_nanos()).unwrap_or(i128::MAX);
+        let Buckets { bytes, packets, .. } = &mut *buckets;
+        let mut longest = None;
+        for bucket in [bytes, packets].into_iter().flatten() {
+            bucket.fill(passed);
+            longest = longest.max(bucket.wait());
+        }
+        match longest {
+            None => Ok(()),
+            Some(wait) => Err(Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))),
+        }
+    }
+
+    fn charge(&self, bytes: u64, packets: u64) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(bucket) = &mut buckets.bytes {
+            bucket.take(bytes);
+        }
+        if let Some(bucket) = &mut buckets.packets {
+            bucket.take(packets);
+        }
+    }
+}
+
+/// The pace of one queue: its limit, and the timer that wakes it when it may go on.
+#[derive(Default)]
+pub struct Pace(Option<Limited>);
+
+struct Limited {
+    limiter: Arc<Limiter>,
+    timer: TimerFd,
+    /// When the timer wakes the queue, if it sleeps.
+    wakes_at: Option<Duration>,
+}
+
+impl Pace {
+    /// That of a queue under `limiter`, if there is one.
+    ///
+    /// # Errors
+    /// No descriptor is left for the timer.
+    pub fn new(limiter: Option<Arc<Limiter>>) -> std::io::Result<Self> {
+        let limited = limiter.map(|limiter| -> std::io::Result<Limited> {
+            Ok(Limited {
+                limiter,
+                timer: TimerFd::new()?,
+                wakes_at: None,
+            })
+        });
+        Ok(Self(limited.transpose()?))
+    }
+
+    /// The timer, to be watched.
+    pub fn timer(&self) -> Option<&TimerFd> {
+        self.0.as_ref().map(|limited| &limited.timer)
+    }
+
+    /// Whether a frame may go now. If not, the timer is set.
+    pub fn may_go(&mut self) -> bool {
+        let Some(limited) = &mut self.0 else {
+            return true;
+        };
+        match limited.limiter.check() {
+            Ok(()) => {
+                limited.wakes_at = None;
+                true
+            }
+            Err(wait) => {
+                limited.sleep(wait);
+                false
+            }
+        }
+    }
+
+    /// A frame of `bytes` bytes went, which are so many packets.
+    pub fn charge(&self, bytes: usize, packets: u64) {
+        if let Some(limited) = &self.0 {
+            limited
+                .limiter
+                .charge(u64::try_from(bytes).unwrap_or(u64::MAX), packets);
+        }
+    }
+}
+
+impl Limited {
+    fn sleep(&mut self, wait: Duration) {
+        let now = (self.limiter.clock)();
+        if self.wakes_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.wakes_at = Some(now.saturating_add(wait));
+        // It fails for impossible times only, and this is one from the present to some centuries on.
+        let _ = self.timer.reset(wait, None);
+    }
+}

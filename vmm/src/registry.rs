@@ -272,7 +272,11 @@ mod tests {
             }
             // Only by exact request, never as a whole; and none that makes a new interface out of an open tap.
             let whole = |numbers: &[libc::c_long]| numbers.contains(&libc::SYS_ioctl);
-            assert!(!whole(row.syscalls.numbers) && !whole(row.build_syscalls), "{}", row.name);
+            assert!(
+                !whole(row.syscalls.numbers) && !whole(row.build_syscalls),
+                "{}",
+                row.name
+            );
             for request in [libc::TUNSETIFF, libc::TUNSETPERSIST, libc::TUNSETOWNER] {
                 let allowed = row.syscalls.ioctls.iter().any(|own| u64::from(*own) == request);
                 assert!(!allowed, "{}: {request:#x}", row.name);

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use harness::tap::Namespace;
 use harness::{Device, Machine, Monitor, guest, kvm};
 use kiln_vmm::protocol::{Answer, DeviceSpec, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
 use std::fs::OpenOptions;
@@ -222,6 +223,45 @@ fn a_guest_reads_and_writes_sectors_of_a_volume_over_virtio() {
     assert_eq!(monitor.console(), "read: sector number5\r\nwritten: SECTOR NUMBER5\r\n");
     bytes[6 * 512..][..14].copy_from_slice(b"SECTOR NUMBER5");
     assert!(std::fs::read(&disk).unwrap() == bytes);
+}
+
+#[test]
+fn a_guest_exchanges_frames_with_the_host_over_virtio_and_once_more_after_a_reset() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("net", monitor.directory());
+    let namespace = Namespace::new(2);
+    // Each frame is answered twice, so that the limit is met.
+    let limit = serde_json::json!({"packets": {"per_second": 1000, "burst": 1}});
+    let spec = DeviceSpec {
+        kind: "net".into(),
+        id: "eni-0123456789abcdef0".into(),
+        config: serde_json::json!({
+            "mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true, "limits": {"transmit": limit},
+        }),
+        files: Vec::new(),
+    };
+    let files = namespace.files();
+    let devices = vec![Device { spec, files }];
+    status(monitor.launch(
+        kvm,
+        Machine {
+            devices,
+            ..Machine::small(&kernel)
+        },
+    ));
+    let mut console = monitor.connect();
+    assert!(matches!(console.request(&Request::Console), Response::Ok(Answer::Done)));
+    let frame = |text: &str| [&[0xff; 12][..], &[0x88, 0xb5], text.as_bytes(), &[b'.'; 60]].concat();
+    for round in ["first", "second"] {
+        console.read_until("ready\r\n");
+        namespace.send([0; 10], &frame(round));
+        for _ in 0..2 {
+            assert_eq!(namespace.receive().1, frame(&round.to_uppercase()));
+        }
+    }
+    assert_eq!(monitor.wait().reason, EndReason::PowerOff);
+    assert_eq!(monitor.console(), "ready\r\nready\r\ndone\r\n");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod tap;
+
 use kiln_vmm::protocol::{Answer, Boot, DeviceSpec, Event, FileIndex, MachineSpec, Report, Request, Response, Smbios};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::fs::{File, OpenOptions};

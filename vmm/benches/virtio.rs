@@ -1,11 +1,13 @@
 //! What a request costs without a guest: taking it from a ring and giving it back, reading what a driver asks of a
-//! block device, and the whole way through a device with its threads.
+//! block device, and the whole way through a device with its threads: a volume in the page cache, and an interface on
+//! datagram sockets.
 //!
 //! `cargo bench -p kiln-vmm --features testing`
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use kiln_vmm::testing::{Driver, Machine, readable, writable};
 use kiln_vmm::virtio::blk::testing::{BlkConfig, Request};
+use kiln_vmm::virtio::net;
 use kiln_vmm::virtio::queue::{Ring, RingAddresses, RingLayout};
 use std::hint::black_box;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -110,5 +112,57 @@ fn device(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, queue, device);
+fn network(c: &mut Criterion) {
+    /// As many datagrams as a socket takes at once.
+    const BURST: u64 = 8;
+    let machine = Machine::default();
+    let config = serde_json::json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 1, "offloads": true});
+    let (slot, wires) = net::testing::add(&machine, &config);
+    let (mut driver, _) = Driver::probe(&machine, slot, u64::MAX);
+    let (to, from) = (driver.queues[0].data(), driver.queues[1].data());
+    let mut group = c.benchmark_group("net");
+    for (name, length) in [
+        ("1500 bytes", 12 + 14 + 1500),
+        ("64 KiB", net::testing::HEADER + net::testing::LONGEST),
+    ] {
+        let mut bytes = vec![0; length];
+        let size = u32::try_from(length).expect("a frame");
+        group.throughput(Throughput::Elements(BURST));
+        group.bench_function(format!("8 frames of {name} from the guest"), |b| {
+            b.iter(|| {
+                for _ in 0..BURST {
+                    driver.add(1, &[readable(from, size)]);
+                }
+                driver.notify(1);
+                driver.wait_used(1, 8);
+                for _ in 0..BURST {
+                    wires[0].recv(&mut bytes).expect("a frame");
+                }
+            });
+        });
+        // They are to be segmented, or the long ones would be longer than the MTU.
+        bytes.fill(0);
+        bytes[..6].copy_from_slice(&[1, 1, 54, 0, 0xb4, 5]);
+        // As Linux gives them: pages, of which a frame takes as many as it needs.
+        let pages = u64::from(size.div_ceil(4096));
+        let mut posted = 0;
+        group.bench_function(format!("8 frames of {name} to the guest"), |b| {
+            b.iter(|| {
+                while posted < 8 * pages + 17 {
+                    driver.add(0, &[writable(to + 4096 * (posted % 64), 4096)]);
+                    posted += 1;
+                }
+                driver.notify(0);
+                for _ in 0..BURST {
+                    wires[0].send(&bytes).expect("a frame");
+                }
+                let count = usize::try_from(8 * pages).expect("few pages");
+                posted -= u64::try_from(driver.wait_used(0, count).len()).expect("few pages");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, queue, device, network);
 criterion_main!(benches);

@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const RING: u32 = 50_000;
 const REGISTERS: u32 = 25_000;
 const REQUESTS: u32 = 20_000;
-const DEVICE: u32 = 10_000;
-const CASES: u32 = RING + REGISTERS + REQUESTS + DEVICE;
+const BLOCK: u32 = 10_000;
+const NETWORK: u32 = 10_000;
+const CASES: u32 = RING + REGISTERS + REQUESTS + BLOCK + NETWORK;
 const _: () = assert!(CASES >= 100_000);
 
 /// Runs `cases` cases, and says how many it ran.

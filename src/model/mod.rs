@@ -3,6 +3,8 @@
 //! Pure data: no I/O, no async, and no knowledge of the wire. Every other part of the daemon speaks in these types;
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
+mod block;
+mod dhcp_options;
 mod firewall;
 mod id;
 mod image;
@@ -10,12 +12,17 @@ mod import;
 mod instance;
 mod instance_type;
 mod key_pair;
+mod network_acl;
 mod network_interface;
+mod route_table;
 mod security_group;
 mod stage;
 mod tag;
 mod volume;
+mod vpc;
 
+pub use block::{Block, BlockError};
+pub use dhcp_options::{DhcpOption, DhcpOptionError, DhcpOptions, DomainNameServers};
 pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
 pub use id::{
     DhcpOptionsId, ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, InternetGatewayId,
@@ -30,8 +37,11 @@ pub use instance::{
 };
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};
+pub use network_acl::{LAST_ENTRY, NetworkAcl, NetworkAclAssociation, NetworkAclEntry};
 pub use network_interface::{InterfaceAttachment, MacAddress, NetworkInterface, ParseMacError};
+pub use route_table::{Route, RouteTable, RouteTableAssociation};
 pub use security_group::{DEFAULT_GROUP, Peer, SecurityGroup, SecurityGroupRule};
 pub use stage::Stage;
 pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag, TaggedResource};
 pub use volume::{GIB, Snapshot, SnapshotState, Volume, VolumeState};
+pub use vpc::{InternetGateway, Subnet, Vpc};

@@ -2,13 +2,16 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    Architecture, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId,
-    InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress, NetworkAclAssociationId,
-    NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, RamdiskId, ReasonCode, ReservationId,
-    ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior,
-    SnapshotId, SnapshotState, Stage, SubnetId, VolumeId, VolumeState, VpcId,
+    Architecture, Block, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId,
+    InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress,
+    NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, RamdiskId,
+    ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use std::error::Error;
+use std::fmt::Display;
+use std::str::FromStr;
 use time::OffsetDateTime;
 
 macro_rules! as_text {
@@ -27,9 +30,25 @@ macro_rules! as_text {
 }
 
 as_text! {
-    DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
+    Block DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
     NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
     RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VolumeId VpcId
+}
+
+/// A type of another crate, as its text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<T>(pub T);
+
+impl<T: Display> ToSql for Text<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.to_string().into())
+    }
+}
+
+impl<T: FromStr<Err: Error + Send + Sync + 'static>> FromSql for Text<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
+    }
 }
 
 /// A name in a column that its type does not know.

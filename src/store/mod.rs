@@ -6,21 +6,28 @@
 //! the last commit.
 
 mod columns;
+pub mod dhcp_options;
 pub mod images;
 pub mod imports;
 pub mod instances;
+pub mod internet_gateways;
 pub mod kernels;
 pub mod key_pairs;
 pub mod layout;
 pub mod ledger;
 pub mod machines;
+pub mod network_acls;
 pub mod network_interfaces;
+mod numbers;
 pub mod reservations;
+pub mod route_tables;
 mod schema;
 pub mod security_groups;
 pub mod snapshots;
+pub mod subnets;
 pub mod tags;
 pub mod volumes;
+pub mod vpcs;
 mod writer;
 
 use rusqlite::{Connection, OpenFlags};

@@ -1,8 +1,8 @@
 //! Network interfaces, their groups and their places in instances.
 
-use super::StoreError;
 use super::columns::Micros;
-use crate::model::{InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, SecurityGroupId};
+use super::{StoreError, numbers};
+use crate::model::{InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, SecurityGroupId, SubnetId};
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, params};
 
@@ -128,9 +128,7 @@ pub fn remove(connection: &Connection, id: NetworkInterfaceId) -> Result<(), Sto
 /// # Errors
 /// The database's.
 pub fn free_number(connection: &Connection) -> Result<u32, StoreError> {
-    let sql = "SELECT MIN(n) FROM (SELECT 1 AS n UNION SELECT number + 1 FROM network_interfaces) \
-               WHERE n NOT IN (SELECT number FROM network_interfaces)";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    numbers::lowest_free(connection, "network_interfaces")
 }
 
 /// All interfaces, by id.
@@ -155,6 +153,18 @@ pub fn get(connection: &Connection, id: NetworkInterfaceId) -> Result<Option<Net
 /// The database's.
 pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<NetworkInterface>, StoreError> {
     select(connection, "WHERE instance = ?1 ORDER BY device_index", params![id])
+}
+
+/// The interfaces whose address is of a subnet, by id.
+///
+/// # Errors
+/// The database's.
+pub fn of_subnet(connection: &Connection, id: SubnetId) -> Result<Vec<NetworkInterface>, StoreError> {
+    select(
+        connection,
+        "WHERE subnet = ?1 ORDER BY network_interfaces.id",
+        params![id],
+    )
 }
 
 fn select(

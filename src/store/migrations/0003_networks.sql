@@ -1,9 +1,11 @@
 -- VPCs and what is in them. Blocks and addresses are text as people write them; ports and numbers are integers.
 
 CREATE TABLE dhcp_options (
-    id      TEXT PRIMARY KEY,
-    created INTEGER NOT NULL
+    id         TEXT PRIMARY KEY,
+    is_default INTEGER NOT NULL,
+    created    INTEGER NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX dhcp_options_one_default ON dhcp_options (is_default) WHERE is_default;
 
 -- A configuration has one or several values, in order.
 CREATE TABLE dhcp_configurations (
@@ -37,6 +39,7 @@ CREATE TABLE subnets (
     created       INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX subnets_by_vpc ON subnets (vpc);
+CREATE UNIQUE INDEX subnets_one_default ON subnets (is_default) WHERE is_default;
 
 CREATE TABLE internet_gateways (
     id      TEXT PRIMARY KEY,
@@ -49,11 +52,15 @@ CREATE TABLE route_tables (
     id               TEXT PRIMARY KEY,
     vpc              TEXT NOT NULL REFERENCES vpcs (id),
     main_association TEXT UNIQUE,
-    created          INTEGER NOT NULL
+    client_token     TEXT UNIQUE,
+    request_digest   TEXT,
+    created          INTEGER NOT NULL,
+    CHECK ((client_token IS NULL) = (request_digest IS NULL))
 ) STRICT;
 CREATE INDEX route_tables_by_vpc ON route_tables (vpc);
+CREATE UNIQUE INDEX route_tables_one_main ON route_tables (vpc) WHERE main_association IS NOT NULL;
 
--- The route to the VPC's own block is in every table and is not stored.
+-- The route to the VPC's own block is in every table and is not stored. A route stays when its gateway is gone.
 CREATE TABLE routes (
     route_table TEXT NOT NULL REFERENCES route_tables (id) ON DELETE CASCADE,
     destination TEXT NOT NULL,
@@ -68,12 +75,16 @@ CREATE TABLE route_table_associations (
 ) STRICT;
 
 CREATE TABLE network_acls (
-    id         TEXT PRIMARY KEY,
-    vpc        TEXT NOT NULL REFERENCES vpcs (id),
-    is_default INTEGER NOT NULL,
-    created    INTEGER NOT NULL
+    id             TEXT PRIMARY KEY,
+    vpc            TEXT NOT NULL REFERENCES vpcs (id),
+    is_default     INTEGER NOT NULL,
+    client_token   TEXT UNIQUE,
+    request_digest TEXT,
+    created        INTEGER NOT NULL,
+    CHECK ((client_token IS NULL) = (request_digest IS NULL))
 ) STRICT;
 CREATE INDEX network_acls_by_vpc ON network_acls (vpc);
+CREATE UNIQUE INDEX network_acls_one_default ON network_acls (vpc) WHERE is_default;
 
 -- Protocols are IANA's numbers, -1 for all. For ICMP the ports are type and code; none means all.
 CREATE TABLE network_acl_entries (

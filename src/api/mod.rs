@@ -25,6 +25,7 @@ pub(crate) mod testing;
 pub mod token;
 mod types;
 mod volumes;
+mod vpcs;
 mod world;
 
 pub use call::{Call, Caller, RequestId};
@@ -46,6 +47,7 @@ pub fn operations() -> Operations {
             tags::rows(),
             types::rows(),
             volumes::rows(),
+            vpcs::rows(),
         ]
         .into_iter()
         .flatten(),

@@ -1,11 +1,13 @@
 //! The daemon's parts, as handlers see them.
 
+use super::vpcs;
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
 use crate::imports::{Imports, TakeAwayError};
 use crate::instance::{AdoptError, Capacity, Events, Instances, Parts};
 use crate::machine::Machines;
+use crate::model::Block;
 use crate::store::layout::Layout;
-use crate::store::{OpenStoreError, Store};
+use crate::store::{OpenStoreError, Store, StoreError};
 use crate::volumes::{HostFileError, Volumes};
 use std::fs::{File, TryLockError};
 use std::io;
@@ -23,6 +25,8 @@ pub struct World {
     pub layout: Layout,
     /// What the daemon knows.
     pub store: Store,
+    /// The addresses of the default VPC, when one is made.
+    pub default_vpc_block: Block,
     /// Volumes, and the files of snapshots, kernels and RAM disks.
     pub volumes: Volumes,
     /// Imports of images and snapshots.
@@ -64,6 +68,9 @@ pub enum OpenWorldError {
     /// The database could not be opened.
     #[error("Can't open the store")]
     Store(#[from] OpenStoreError),
+    /// There is no default VPC, and none could be made.
+    #[error("Can't make the default VPC")]
+    DefaultVpc(#[source] StoreError),
     /// The volumes' file system could not be asked.
     #[error("Can't use the state directory")]
     Volumes(#[from] HostFileError),
@@ -94,6 +101,10 @@ impl World {
         let lock = lock(&layout)?;
         let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
         let store = Store::open(&layout.database())?;
+        let default_vpc_block = Block::DEFAULT_VPC;
+        let place = config.place.clone();
+        let default_vpc = store.write(move |tx| vpcs::ensure_default_vpc(tx, &place, default_vpc_block));
+        default_vpc.await.map_err(OpenWorldError::DefaultVpc)?;
         let volumes = Volumes::open(store.clone(), layout.clone()).await?;
         let imports = Imports::new(store.clone(), layout.clone(), volumes.files().clone());
         imports.recover().await?;
@@ -103,6 +114,7 @@ impl World {
             types,
             layout,
             store,
+            default_vpc_block,
             volumes,
             imports,
             instances,

@@ -1,6 +1,7 @@
 //! Where this host says it is: EC2's region, Availability Zone and account.
 
 use serde::Deserialize;
+use std::net::Ipv4Addr;
 
 /// Region, zone and account, checked: EC2's clients build names out of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -79,6 +80,17 @@ impl Place {
     /// The account that owns everything here, twelve digits.
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// The domain of the private names of instances, `local-1.compute.internal`.
+    pub fn private_domain(&self) -> String {
+        format!("{}.compute.internal", self.region)
+    }
+
+    /// The private name of the instance with that address, `ip-10-0-0-5.local-1.compute.internal`.
+    pub fn private_name(&self, address: Ipv4Addr) -> String {
+        let [a, b, c, d] = address.octets();
+        format!("ip-{a}-{b}-{c}-{d}.{}", self.private_domain())
     }
 }
 

@@ -1,0 +1,57 @@
+//! What a request names, looked up in its transaction: EC2's codes for ids that are malformed or unknown.
+
+use super::super::{ApiError, Code, ids};
+use crate::model::{
+    DhcpOptions, DhcpOptionsId, InternetGateway, InternetGatewayId, NetworkAcl, NetworkAclId, RouteTable, RouteTableId,
+    Subnet, SubnetId, Vpc, VpcId,
+};
+use crate::store::{self, StoreError};
+use rusqlite::Connection;
+
+macro_rules! lookups {
+    ($($name:ident, $parse:ident: $table:ident $id:ident $noun:ident $what:literal $malformed:ident $not_found:ident;)*) => {$(
+        #[doc = concat!("The identifier of a ", $what, ".")]
+        pub(super) fn $parse(text: &str) -> Result<$id, ApiError> {
+            ids::parse(text, Code::$malformed)
+        }
+
+        #[doc = concat!("The ", $what, " of that identifier.")]
+        pub(super) fn $name(store: &Connection, id: $id) -> Result<$noun, ApiError> {
+            let found: Result<Option<$noun>, StoreError> = store::$table::get(store, id);
+            found?.ok_or_else(|| ids::not_found(Code::$not_found, $what, &[id]))
+        }
+    )*};
+}
+
+lookups! {
+    vpc, vpc_id: vpcs VpcId Vpc "vpc" InvalidVpcIdMalformed InvalidVpcIdNotFound;
+    subnet, subnet_id: subnets SubnetId Subnet "subnet" InvalidSubnetIdMalformed InvalidSubnetIdNotFound;
+    gateway, gateway_id: internet_gateways InternetGatewayId InternetGateway "internetGateway"
+        InvalidInternetGatewayIdMalformed InvalidInternetGatewayIdNotFound;
+    route_table, route_table_id: route_tables RouteTableId RouteTable "routeTable"
+        InvalidRouteTableIdMalformed InvalidRouteTableIdNotFound;
+    dhcp_options, dhcp_options_id: dhcp_options DhcpOptionsId DhcpOptions "dhcpOption"
+        InvalidDhcpOptionIdMalformed InvalidDhcpOptionIdNotFound;
+    acl, acl_id: network_acls NetworkAclId NetworkAcl "networkAcl" InvalidNetworkAclIdMalformed InvalidNetworkAclIdNotFound;
+}
+
+/// The error for an association that is not there. EC2 has no other code for an id that is none.
+pub(super) fn no_association(id: &str) -> ApiError {
+    let shown: String = id.chars().take(64).flat_map(char::escape_debug).collect();
+    ids::not_found(Code::InvalidAssociationIdNotFound, "association", &[shown])
+}
+
+/// The error for what can't be deleted, for this still stands on it.
+pub(super) fn in_use(what: &str, id: impl ToString, by: &[String]) -> ApiError {
+    /// How many are named.
+    const NAMED: usize = 10;
+    let mut named = by.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(more) = by.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        named.push_str(&format!(" and {more} more"));
+    }
+    let message = format!(
+        "The {what} '{}' has dependencies and cannot be deleted: {named}",
+        id.to_string()
+    );
+    ApiError::new(Code::DependencyViolation, message)
+}

@@ -216,3 +216,16 @@ fn a_private_key_is_in_its_owners_new_file_alone() {
     assert_eq!(failure(&daemon, &["keys", "rm", "--yes", "ci"]).0, Some(3));
     assert_eq!(daemon.run_kiln(&["keys", "-q"]), "");
 }
+
+#[test]
+fn the_default_vpc_and_its_subnet_are_listed() {
+    let daemon = daemon();
+    let vpc = daemon.run_kiln(&["vpcs", "-q"]).trim().to_string();
+    assert!(vpc.starts_with("vpc-") && !vpc.contains('\n'), "{vpc}");
+    assert!(daemon.run_kiln(&["vpcs"]).contains("/16"));
+    let subnets = daemon.run_kiln(&["subnets"]);
+    assert!(subnets.contains(&vpc) && subnets.contains("4091"), "{subnets}");
+    let answer: Value = serde_json::from_str(&daemon.run_kiln(&["subnets", "--json"])).unwrap();
+    let id = answer["Subnets"][0]["SubnetId"].as_str().unwrap().to_string();
+    assert_eq!(daemon.run_kiln(&["subnets", "-q"]).trim(), id);
+}

@@ -6,8 +6,9 @@ use super::super::error::CommandError;
 use super::super::output::{hint, tell};
 use super::super::table::{Table, age};
 use super::super::terminal;
+use super::{members, text};
 use crate::base64;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -98,8 +99,7 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
     if context.out.json {
         return context.out.answer(&answer);
     }
-    let pairs = answer.get("KeyPairs").and_then(Value::as_array);
-    let pairs = pairs.map_or(&[][..], Vec::as_slice);
+    let pairs = members(&answer, "KeyPairs");
     if quiet {
         return pairs.iter().try_for_each(|one| context.out.line(text(one, "KeyName")));
     }
@@ -206,8 +206,4 @@ async fn remove(context: &Context, arguments: &RmArguments) -> Result<(), Comman
         }
     }
     Ok(())
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

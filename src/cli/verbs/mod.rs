@@ -15,9 +15,11 @@ pub mod run;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod subnets;
 pub mod tag;
 pub mod timeline;
 pub mod types;
+pub mod vpcs;
 pub mod wait;
 
 use super::api::Instance;
@@ -26,4 +28,21 @@ use serde_json::{Value, json};
 /// The identifiers of instances, as requests take them.
 fn ids(instances: &[Instance]) -> Value {
     instances.iter().map(|one| json!(one.instance_id)).collect()
+}
+
+/// The text under a key of the API's answer; empty when there is none.
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The list under a key of the API's answer.
+fn members<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    let list = value.get(key).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
+}
+
+/// The tag `Name` of an object; empty when there is none.
+fn name(value: &Value) -> &str {
+    let tag = members(value, "Tags").iter().find(|tag| text(tag, "Key") == "Name");
+    tag.map_or("", |tag| text(tag, "Value"))
 }

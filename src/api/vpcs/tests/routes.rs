@@ -2,6 +2,8 @@
 
 use super::super::super::testing::TestWorld;
 use super::{filter, list, make_gateway, make_subnet, make_table, make_vpc, only, tagged, text};
+use crate::model::{InternetGatewayId, Route, RouteTableId};
+use crate::store::{self, StoreError};
 use ipnet::Ipv4Net;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -103,6 +105,29 @@ async fn a_route_goes_to_a_gateway_of_its_vpc_and_everything_else_is_refused() {
     refused("DeleteRoute", delete("0.0.0.0/0"), "InvalidRoute.NotFound").await;
     refused("DeleteRoute", delete("10.0.0.0/16"), "InvalidParameterValue").await;
     world.call("DeleteRoute", delete("192.168.3.0/16")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_has_no_more_routes_than_it_may_have() {
+    let world = TestWorld::new().await;
+    let vpc = make_vpc(&world, "10.0.0.0/16").await;
+    let table = make_table(&world, &vpc).await;
+    let gateway = make_gateway(&world, Some(&vpc)).await;
+    let (id, to): (RouteTableId, InternetGatewayId) = (table.parse().unwrap(), gateway.parse().unwrap());
+    let fill = world.world.store.write(move |store| {
+        let all = Ipv4Net::new([192, 168, 0, 0].into(), 16).unwrap().subnets(25).unwrap();
+        for destination in all.take(500) {
+            let gateway = to;
+            store::route_tables::put_route(store, id, &Route { destination, gateway })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    fill.await.unwrap();
+    let mut request = json!({"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway});
+    let refused = world.refused("CreateRoute", request.clone()).await;
+    assert_eq!(refused, "RouteLimitExceeded");
+    request["DestinationCidrBlock"] = "192.168.0.0/25".into();
+    world.call("ReplaceRoute", request).await.unwrap();
 }
 
 #[tokio::test]

@@ -161,12 +161,14 @@ async fn the_default_subnet_is_made_again_in_the_first_room_there_is() {
         .call("DeleteSubnet", json!({"SubnetId": subnet["SubnetId"]}))
         .await
         .unwrap();
-    make_subnet(&world, &vpc, "172.31.1.0/24").await;
+    let room: Vec<Block> = world.world.default_vpc_block.default_subnets().collect();
+    let part_of_the_first = format!("{}/28", room[0].net().addr());
+    make_subnet(&world, &vpc, &part_of_the_first).await;
     let made = world.call("CreateDefaultSubnet", zone).await.unwrap();
     let made = &made["Subnet"];
     assert_eq!(
         (&made["CidrBlock"], &made["DefaultForAz"]),
-        (&json!("172.31.16.0/20"), &json!(true))
+        (&json!(room[1].to_string()), &json!(true))
     );
     assert_eq!(made["MapPublicIpOnLaunch"], true);
     for (request, code) in [

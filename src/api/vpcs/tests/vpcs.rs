@@ -56,15 +56,16 @@ async fn the_default_vpc_is_there_from_the_start_with_a_subnet_and_a_way_out() {
     let [vpc] = list(&before, "Vpcs").as_slice() else {
         panic!("{before}")
     };
+    let block = world.world.default_vpc_block;
     assert_eq!(
         (&vpc["IsDefault"], &vpc["CidrBlock"]),
-        (&json!(true), &json!("172.31.0.0/16"))
+        (&json!(true), &json!(block.to_string()))
     );
     let id = text(vpc, "VpcId");
     let subnet = only(&world, "DescribeSubnets", &id, ("default-for-az", "true")).await;
     assert_eq!(
         (&subnet["CidrBlock"], &subnet["MapPublicIpOnLaunch"]),
-        (&json!("172.31.0.0/20"), &json!(true))
+        (&json!(format!("{}/20", block.net().addr())), &json!(true))
     );
     assert_eq!(subnet["AvailableIpAddressCount"], 4091);
     let gateways = world

@@ -116,7 +116,7 @@ fn network(c: &mut Criterion) {
     /// As many datagrams as a socket takes at once.
     const BURST: u64 = 8;
     let machine = Machine::default();
-    let config = serde_json::json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 1, "offloads": true});
+    let config = serde_json::json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 1, "offloads": true, "backend": "user_space"});
     let (slot, wires) = net::testing::add(&machine, &config);
     let (mut driver, _) = Driver::probe(&machine, slot, u64::MAX);
     let (to, from) = (driver.queues[0].data(), driver.queues[1].data());
@@ -134,10 +134,10 @@ fn network(c: &mut Criterion) {
                     driver.add(1, &[readable(from, size)]);
                 }
                 driver.notify(1);
-                driver.wait_used(1, 8);
                 for _ in 0..BURST {
                     wires[0].recv(&mut bytes).expect("a frame");
                 }
+                driver.wait_used(1, 8);
             });
         });
         // They are to be segmented, or the long ones would be longer than the MTU.

@@ -237,7 +237,7 @@ fn a_guest_exchanges_frames_with_the_host_over_virtio_and_once_more_after_a_rese
         kind: "net".into(),
         id: "eni-0123456789abcdef0".into(),
         config: serde_json::json!({
-            "mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true, "limits": {"transmit": limit},
+            "mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true, "backend": "user_space", "limits": {"transmit": limit},
         }),
         files: Vec::new(),
     };

@@ -68,6 +68,29 @@ impl QueueThread {
     /// # Errors
     /// No descriptor or no thread is left.
     pub fn spawn(name: &str, server: Box<dyn QueueServer>, syscalls: Syscalls, context: &Context) -> io::Result<Self> {
+        Self::spawn_with(true, name, server, syscalls, context)
+    }
+
+    /// As [`Self::spawn`], for a server that leaves the queue to the kernel: doorbells don't wake the thread.
+    ///
+    /// # Errors
+    /// No descriptor or no thread is left.
+    pub fn spawn_for_kernel(
+        name: &str,
+        server: Box<dyn QueueServer>,
+        syscalls: Syscalls,
+        context: &Context,
+    ) -> io::Result<Self> {
+        Self::spawn_with(false, name, server, syscalls, context)
+    }
+
+    fn spawn_with(
+        hears_doorbell: bool,
+        name: &str,
+        server: Box<dyn QueueServer>,
+        syscalls: Syscalls,
+        context: &Context,
+    ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
         let wake = Arc::new(EventFd::new(EFD_NONBLOCK)?);
         let epoll = Epoll::new()?;
@@ -80,6 +103,7 @@ impl QueueThread {
             epoll,
             _wake: Arc::clone(&wake),
             server,
+            hears_doorbell,
             doorbell: None,
         };
         let thread = context.threads.spawn(name, syscalls, Box::new(|| worker.run()))?;
@@ -156,6 +180,7 @@ struct Worker {
     /// Kept open as long as it is watched.
     _wake: Arc<EventFd>,
     server: Box<dyn QueueServer>,
+    hears_doorbell: bool,
     /// That of the queue which runs.
     doorbell: Option<Arc<EventFd>>,
 }
@@ -218,7 +243,9 @@ impl Worker {
         self.server
             .start(resources, features, state)
             .map_err(io::Error::other)?;
-        if let Err(error) = watch(&self.epoll, ControlOperation::Add, doorbell.as_raw_fd(), EventSet::IN) {
+        if self.hears_doorbell
+            && let Err(error) = watch(&self.epoll, ControlOperation::Add, doorbell.as_raw_fd(), EventSet::IN)
+        {
             self.server.stop();
             return Err(error);
         }

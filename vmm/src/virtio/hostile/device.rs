@@ -162,7 +162,8 @@ fn no_driver_breaks_a_block_device_for_the_next_one() {
 #[test]
 fn no_driver_breaks_a_network_device_for_the_next_one() {
     let machine = Machine::default();
-    let config = json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true});
+    let config =
+        json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true, "backend": "user_space"});
     let (_, wires) = net::testing::add(&machine, &config);
     for wire in &wires {
         wire.set_nonblocking(true).unwrap();

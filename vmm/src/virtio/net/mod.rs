@@ -4,6 +4,8 @@
 //!   guest ── transmit queue ──► Transmitter ──writev──► tap ──► the VPC's namespace
 //!         ◄── receive queue ─── Receiver ◄────readv──── tap ◄──
 //! ```
+//! Or the host's kernel does both (`vhost`), behind the same front end.
+//!
 //! Each queue has a thread of its own, and each pair of queues a queue of the tap. Frames are moved straight between the
 //! guest's memory and the kernel; our own memory holds their headers only. Which frames may pass is not decided here: that is
 //! the business of the firewall in the namespace. An interface that is removed while the guest runs is a link that is down.
@@ -21,9 +23,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod vhost;
 mod window;
 
-pub use settings::{Config, Limit, Limits, Mac, Mtu, QueuePairs, Rate, SettingError};
+pub use settings::{Backend, Config, Limit, Limits, Mac, Mtu, QueuePairs, Rate, SettingError};
 
 use super::device::{
     DeviceConfig, Identity, QueueResources, QueueState, RestoreError, SavedState, StartQueueError, VirtioDevice,
@@ -35,7 +38,7 @@ use crate::registry::{Context, DeviceKind, Syscalls};
 use config::NetConfig;
 use control::Controller;
 use frame::Offloads;
-use limit::{Clock, Limiter, Pace};
+use limit::{Limiter, Pace};
 use receive::Receiver;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -43,6 +46,7 @@ use std::io;
 use std::sync::Arc;
 use tap::{TapError, Taps};
 use transmit::Transmitter;
+use vhost::{Direction, Kernel, Vhost, VhostError, VhostQueue};
 use virtio_bindings::virtio_net::VIRTIO_NET_F_MQ;
 
 /// Entries of each queue that carries frames.
@@ -50,7 +54,8 @@ const QUEUE_SIZE: u16 = 256;
 /// Entries of the control queue.
 const CONTROL_QUEUE_SIZE: u16 = 64;
 
-/// The kind `net`. It is given the open queues of one tap, one for each pair of its own queues.
+/// The kind `net`. It is given the open queues of one tap, one for each pair of its own queues, and after them, if its
+/// [`Backend`] is vhost-net, as many open `/dev/vhost-net`.
 pub struct Net;
 
 /// Why a network device could not be made.
@@ -59,9 +64,15 @@ pub enum BuildNetError {
     /// No tap.
     #[error("The interface has no usable tap")]
     Tap(#[source] TapError),
-    /// No timer for a limit.
-    #[error("The limits of the interface have no timer")]
-    Timer(#[source] io::Error),
+    /// No back end in the kernel.
+    #[error("The interface has no usable vhost-net")]
+    Vhost(#[source] VhostError),
+    /// Limits that nobody would keep.
+    #[error("The interface has limits, which the back end vhost_net does not keep")]
+    Limits,
+    /// No event or timer for a queue.
+    #[error("A queue has no event")]
+    Event(#[source] io::Error),
     /// No thread.
     #[error("A queue has no thread")]
     Thread(#[source] io::Error),
@@ -74,7 +85,7 @@ impl DeviceKind for Net {
     const NAME: &'static str = "net";
     const SYSCALLS: Syscalls = Syscalls {
         numbers: &SYSCALLS,
-        ioctls: &tap::IOCTLS,
+        ioctls: &IOCTLS,
     };
     const BUILD_SYSCALLS: &'static [libc::c_long] = &[libc::SYS_fcntl, libc::SYS_timerfd_create];
     const STATE_VERSION: u32 = 1;
@@ -82,7 +93,11 @@ impl DeviceKind for Net {
     type BuildError = BuildNetError;
 
     fn files(config: &Config) -> usize {
-        config.queue_pairs.get().into()
+        let pairs = usize::from(config.queue_pairs.get());
+        match config.backend {
+            Backend::UserSpace => pairs,
+            Backend::VhostNet => 2 * pairs,
+        }
     }
 
     fn build(
@@ -91,19 +106,33 @@ impl DeviceKind for Net {
         files: Vec<File>,
         context: &Context,
     ) -> Result<Arc<dyn Function>, BuildNetError> {
-        let taps = Taps::open(files).map_err(BuildNetError::Tap)?;
-        let device = Device::new(id, &config, taps, &limit::monotonic(), context)?;
+        let mut queues = files;
+        let vhosts = queues.split_off(queues.len().min(config.queue_pairs.get().into()));
+        let taps = Taps::open(queues).map_err(BuildNetError::Tap)?;
+        let kernels = (0..).zip(vhosts).map(|(pair, file)| {
+            let vhost = Vhost::open(pair, file).map_err(BuildNetError::Vhost)?;
+            Ok(Arc::new(vhost) as Arc<dyn Kernel>)
+        });
+        let device = Device::new(id, &config, taps, kernels.collect::<Result<_, _>>()?, context)?;
         attach(id, Box::new(device), Self::SYSCALLS, context).map_err(BuildNetError::Attach)
     }
 }
 
+/// Those for the tap and for vhost-net.
+const IOCTLS: [u32; 16] = {
+    let [a, b, c, d] = tap::IOCTLS;
+    let [e, f, g, h, i, j, k, l, m, n, o, p] = vhost::IOCTLS;
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+};
+
 /// Those of the queues' threads, and what they serve with.
-const SYSCALLS: [libc::c_long; 6] = {
+const SYSCALLS: [libc::c_long; 7] = {
     let [wait, control, write] = super::worker::SYSCALLS;
     [
         wait,
         control,
         write,
+        libc::SYS_read,
         libc::SYS_readv,
         libc::SYS_writev,
         libc::SYS_timerfd_settime,
@@ -133,35 +162,40 @@ struct Device {
 }
 
 impl Device {
-    fn new(id: &str, config: &Config, taps: Taps, clock: &Clock, context: &Context) -> Result<Self, BuildNetError> {
+    /// An interface on `taps`; if it has `kernels`, one for each pair of queues, those move its frames.
+    fn new(
+        id: &str,
+        config: &Config,
+        taps: Taps,
+        kernels: Vec<Arc<dyn Kernel>>,
+        context: &Context,
+    ) -> Result<Self, BuildNetError> {
         let interface = Arc::new(Interface {
             config: Arc::new(NetConfig::new(config, taps.exist())),
             taps,
         });
-        let receive = Limiter::new(config.limits.receive, clock);
-        let transmit = Limiter::new(config.limits.transmit, clock);
-        let pace = |limiter: &Option<Arc<Limiter>>| Pace::new(limiter.clone()).map_err(BuildNetError::Timer);
-        let thread = |index: u16, server: Box<dyn QueueServer>| {
-            let name = format!("q{index}-{id}");
-            QueueThread::spawn(&name, server, Net::SYSCALLS, context).map_err(BuildNetError::Thread)
+        let queues = match config.backend {
+            Backend::UserSpace => queues_of_our_own(&interface, config.limits)?,
+            Backend::VhostNet if config.limits != Limits::default() => return Err(BuildNetError::Limits),
+            Backend::VhostNet => queues_of_kernel(&interface, kernels)?,
         };
-        let count = config.queue_pairs.get();
-        let mut queues = Vec::with_capacity(usize::from(2 * count));
-        for pair in 0..count {
-            let place = usize::from(pair);
-            let receiver = Receiver::new(Arc::clone(&interface), place, pace(&receive)?);
-            let transmitter = Transmitter::new(Arc::clone(&interface), place, pace(&transmit)?);
-            queues.push(thread(2 * pair, Box::new(receiver))?);
-            queues.push(thread(2 * pair + 1, Box::new(transmitter))?);
-        }
-        let control = match count {
-            1 => None,
-            _ => Some(thread(2 * count, Box::new(Controller::new(Arc::clone(&interface))))?),
+        let spawn = match config.backend {
+            Backend::UserSpace => QueueThread::spawn,
+            Backend::VhostNet => QueueThread::spawn_for_kernel,
         };
+        let name = |index: usize| format!("q{index}-{id}");
+        let count = queues.len();
+        let threads = queues.into_iter().enumerate();
+        let threads = threads.map(|(index, server)| spawn(&name(index), server, Net::SYSCALLS, context));
+        let queues = threads.collect::<io::Result<_>>().map_err(BuildNetError::Thread)?;
+        let control = (config.queue_pairs.get() > 1).then(|| {
+            let server = Box::new(Controller::new(Arc::clone(&interface)));
+            QueueThread::spawn(&name(count), server, Net::SYSCALLS, context)
+        });
         Ok(Self {
             interface,
             queues,
-            control,
+            control: control.transpose().map_err(BuildNetError::Thread)?,
             features: None,
         })
     }
@@ -178,6 +212,36 @@ impl Device {
             index => self.queues.get_mut(index),
         }
     }
+}
+
+/// What serves the queues in the monitor, pair by pair.
+fn queues_of_our_own(interface: &Arc<Interface>, limits: Limits) -> Result<Vec<Box<dyn QueueServer>>, BuildNetError> {
+    let clock = limit::monotonic();
+    let receive = Limiter::new(limits.receive, &clock);
+    let transmit = Limiter::new(limits.transmit, &clock);
+    let pace = |limiter: &Option<Arc<Limiter>>| Pace::new(limiter.clone()).map_err(BuildNetError::Event);
+    let mut queues: Vec<Box<dyn QueueServer>> = Vec::new();
+    for pair in 0..usize::from(interface.config.pairs()) {
+        let (receive, transmit) = (pace(&receive)?, pace(&transmit)?);
+        queues.push(Box::new(Receiver::new(Arc::clone(interface), pair, receive)));
+        queues.push(Box::new(Transmitter::new(Arc::clone(interface), pair, transmit)));
+    }
+    Ok(queues)
+}
+
+/// What has `kernels` serve the queues, pair by pair.
+fn queues_of_kernel(
+    interface: &Arc<Interface>,
+    kernels: Vec<Arc<dyn Kernel>>,
+) -> Result<Vec<Box<dyn QueueServer>>, BuildNetError> {
+    let mut queues: Vec<Box<dyn QueueServer>> = Vec::new();
+    for (pair, kernel) in kernels.into_iter().enumerate() {
+        for direction in [Direction::Receive, Direction::Transmit] {
+            let queue = VhostQueue::new(Arc::clone(interface), Arc::clone(&kernel), pair, direction);
+            queues.push(Box::new(queue.map_err(BuildNetError::Event)?));
+        }
+    }
+    Ok(queues)
 }
 
 #[derive(Debug, Serialize, Deserialize)]

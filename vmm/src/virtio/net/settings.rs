@@ -23,13 +23,26 @@ pub struct Config {
     pub queue_pairs: QueuePairs,
     /// Whether the guest is offered to leave checksums and segmentation to the host, and to do them for it.
     pub offloads: bool,
+    /// What moves its frames.
+    pub backend: Backend,
     /// How much it may carry; without limits, as much as it can.
     #[serde(default)]
     pub limits: Limits,
 }
 
+/// What moves frames between the guest and the tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// The monitor.
+    UserSpace,
+    /// The host's kernel. It knows no limits. It has one open `/dev/vhost-net` for each pair of queues, after those of the
+    /// tap.
+    VhostNet,
+}
+
 /// How much an interface may carry each way.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// To the guest.
@@ -39,7 +52,7 @@ pub struct Limits {
 }
 
 /// How much may go one way.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limit {
     /// Bytes of frames, their Ethernet headers among them.
@@ -215,7 +228,7 @@ mod tests {
     #[test]
     fn settings_are_read_and_impossible_ones_refused_with_the_reason() {
         let good = json!({
-            "mac": "02:00:5e:10:00:01", "mtu": 9001, "queue_pairs": 8, "offloads": true,
+            "mac": "02:00:5e:10:00:01", "mtu": 9001, "queue_pairs": 8, "offloads": true, "backend": "user_space",
             "limits": {"transmit": {"bytes": {"per_second": 1, "burst": 2}}},
         });
         let config: Config = serde_json::from_value(good.clone()).unwrap();
@@ -227,6 +240,7 @@ mod tests {
             ("mtu", json!(67), "68 or more"),
             ("queue_pairs", json!(0), "1 to 8 are possible"),
             ("queue_pairs", json!(9), "1 to 8 are possible"),
+            ("backend", json!("vhost_user"), "unknown variant"),
             ("surplus", json!(1), "unknown field"),
             (
                 "limits",

@@ -8,7 +8,6 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
 
@@ -76,8 +75,6 @@ pub struct Taps {
     files: Vec<File>,
     /// How many of them are attached, or soon will be.
     active: AtomicUsize,
-    /// Held while they are attached and detached.
-    changing: Mutex<()>,
 }
 
 impl Taps {
@@ -96,8 +93,6 @@ impl Taps {
             fcntl_setfl(file, flags | OFlags::NONBLOCK).map_err(blocks)?;
         }
         let taps = Self::new(files);
-        // A machine that was reset may have left some detached, and those answer nothing.
-        taps.activate(taps.files.len());
         for (queue, file) in taps.files.iter().enumerate() {
             check(queue, file, taps.files.len() > 1)?;
         }
@@ -111,7 +106,6 @@ impl Taps {
         Self {
             files,
             active: AtomicUsize::new(1),
-            changing: Mutex::default(),
         }
     }
 
@@ -156,9 +150,8 @@ impl Taps {
 
     /// From now on the first `count` queues carry frames, and no others.
     pub fn activate(&self, count: usize) {
-        let _changing = self.changing.lock().unwrap_or_else(|e| e.into_inner());
+        // Before the first frame can come, or its edge would find a queue that is not in use. The first is never detached.
         self.active.store(count, Ordering::Release);
-        // The first is never detached.
         for (queue, file) in self.files.iter().enumerate().skip(1) {
             // One that is attached or detached already is told so, which does no harm.
             let _ = set_attached(file, queue < count);
@@ -221,30 +214,22 @@ impl Taps {
     ) -> Result<usize, Unmoved> {
         let fd = self.descriptor(queue).ok_or(Unmoved::Refused)?;
         let count = libc::c_int::try_from(pieces).map_err(|_| Unmoved::Refused)?;
-        let attempt = || loop {
-            let moved = usize::try_from(call(fd, count)).map_err(|_| io::Error::last_os_error());
-            match moved {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+        loop {
+            let error = match usize::try_from(call(fd, count)) {
+                Ok(moved) => return Ok(moved),
+                Err(_) => io::Error::last_os_error(),
+            };
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return Err(Unmoved::Later),
+                _ if is_gone(&error) => return Err(Unmoved::Gone),
+                _ => return Err(Unmoved::Refused),
             }
-        };
-        let moved = match attempt() {
-            // It may just be being attached.
-            Err(error) if is_gone(&error) => {
-                drop(self.changing.lock().unwrap_or_else(|e| e.into_inner()));
-                attempt()
-            }
-            other => other,
-        };
-        moved.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Unmoved::Later,
-            _ if is_gone(&error) && !self.exist() => Unmoved::Gone,
-            _ => Unmoved::Refused,
-        })
+        }
     }
 }
 
-/// What a queue says whose interface is gone, or that is detached from it.
+/// What a queue says whose interface is gone.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EBADFD | libc::ENODEV))
 }

@@ -4,7 +4,7 @@ pub use super::control::Command;
 pub use super::frame::{HEADER, Header, LONGEST, Offloads};
 
 use super::tap::Taps;
-use super::{Config, Device, Net, limit};
+use super::{Config, Device, Net};
 use crate::registry::DeviceKind;
 use crate::testing::Machine;
 use crate::virtio::transport::pci::attach;
@@ -30,13 +30,7 @@ pub fn wire() -> (File, UnixDatagram) {
 pub fn add(machine: &Machine, config: &serde_json::Value) -> (u8, Vec<UnixDatagram>) {
     let config: Config = serde_json::from_value(config.clone()).expect("a configuration");
     let (files, others) = (0..config.queue_pairs.get()).map(|_| wire()).unzip();
-    let device = Device::new(
-        "eni-1",
-        &config,
-        Taps::new(files),
-        &limit::monotonic(),
-        &machine.context,
-    );
+    let device = Device::new("eni-1", &config, Taps::new(files), Vec::new(), &machine.context);
     let device = Box::new(device.expect("an interface"));
     let function = attach("eni-1", device, Net::SYSCALLS, &machine.context);
     (machine.insert(function.expect("an interface behind PCI")), others)

@@ -28,6 +28,9 @@ pub enum RingError {
     /// The available ring's index, or the rings themselves.
     #[error("The driver's rings can't be used")]
     Ring(#[source] virtio_queue::Error),
+    /// What serves the queue in the kernel did not take it.
+    #[error("The kernel does not serve the queue")]
+    Kernel(#[source] std::io::Error),
     /// More requests under way than there are descriptors for.
     #[error("The driver made more than {size} requests available at once")]
     TooMany {

@@ -368,7 +368,8 @@ fn a_batch_has_one_interrupt_and_a_driver_that_wants_none_gets_none() {
 
 #[test]
 fn the_configuration_says_what_the_interface_is() {
-    let config = json!({"mac": "02:11:22:33:44:55", "mtu": 9001, "queue_pairs": 4, "offloads": true});
+    let config =
+        json!({"mac": "02:11:22:33:44:55", "mtu": 9001, "queue_pairs": 4, "offloads": true, "backend": "user_space"});
     let rig = Rig::with(Machine::default(), &config);
     let (driver, features) = Driver::probe(&rig.machine, rig.slot, ALL);
     let at = driver.structure(4);

@@ -1,17 +1,18 @@
-//! The network device: as a guest's driver sees it over PCI (`device`), on real taps (`taps`), and its queues alone, turn
-//! by turn (`queues`).
+//! The network device: as a guest's driver sees it over PCI (`device`), on real taps (`taps`), its queues alone, turn by
+//! turn (`queues`), and what it asks of a back end in the kernel (`vhost`).
 
 mod device;
 mod queues;
 #[path = "../../../../tests/harness/tap.rs"]
 mod tap;
 mod taps;
+mod vhost;
 
 use serde_json::json;
 
 /// An interface without limits.
 fn settings(pairs: u16, offloads: bool) -> serde_json::Value {
-    json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": pairs, "offloads": offloads})
+    json!({"mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": pairs, "offloads": offloads, "backend": "user_space"})
 }
 
 /// A frame whose bytes tell its number and their place.

@@ -186,3 +186,74 @@ impl Limited {
         let _ = self.timer.reset(wait, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::num::NonZeroU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn rate(per_second: u64, burst: u64) -> Option<Rate> {
+        Some(Rate {
+            per_second: NonZeroU64::new(per_second)?,
+            burst: NonZeroU64::new(burst)?,
+        })
+    }
+
+    fn limiter(bytes: Option<Rate>, packets: Option<Rate>) -> (Arc<Limiter>, Arc<AtomicU64>) {
+        let time = Arc::new(AtomicU64::new(0));
+        let own = Arc::clone(&time);
+        let clock: Clock = Arc::new(move || Duration::from_nanos(own.load(Ordering::Relaxed)));
+        (Limiter::new(Limit { bytes, packets }, &clock).unwrap(), time)
+    }
+
+    proptest! {
+        #[test]
+        fn no_frames_at_any_times_exceed_rate_and_burst_by_more_than_one(
+            per_second in prop_oneof![1..100u64, 1_000..1_000_000u64, Just(u64::MAX)],
+            burst in prop_oneof![1..100_000u64, Just(u64::MAX)],
+            frames in prop::collection::vec((0..2_000_000_000u64, 14..66_000u64), 1..60),
+        ) {
+            let (limiter, time) = limiter(rate(per_second, burst), None);
+            let mut passed = 0u128;
+            let mut last = 0;
+            for (pause, length) in frames {
+                let now = time.fetch_add(pause, Ordering::Relaxed) + pause;
+                if limiter.check().is_ok() {
+                    limiter.charge(length, 1);
+                    passed += u128::from(length);
+                    last = length;
+                }
+                let allowed = u128::from(burst) + u128::from(now) * u128::from(per_second) / 1_000_000_000;
+                prop_assert!(passed <= allowed + u128::from(last), "{passed} of {allowed}");
+            }
+        }
+
+        #[test]
+        fn whoever_waits_as_long_as_told_may_go_and_not_much_before(
+            per_second in prop_oneof![1..100u64, 1_000..1_000_000u64, Just(12_500_000_000)],
+            burst in 1..100_000u64,
+            length in 14..66_000u64,
+        ) {
+            let (limiter, time) = limiter(rate(per_second, burst), rate(u64::MAX, u64::MAX));
+            while limiter.check().is_ok() {
+                limiter.charge(length, 1);
+            }
+            let wait = limiter.check().unwrap_err();
+            let nanoseconds = u64::try_from(wait.as_nanos()).unwrap();
+            prop_assert!(nanoseconds > 0);
+            time.fetch_add(nanoseconds, Ordering::Relaxed);
+            prop_assert!(limiter.check().is_ok());
+            // No longer than the frame that overdrew takes, and a millisecond.
+            let frame = u128::from(length) * 1_000_000_000 / u128::from(per_second);
+            prop_assert!(wait.as_nanos() <= frame + 1_000_001);
+        }
+    }
+
+    #[test]
+    fn without_a_rate_there_is_no_limit() {
+        assert!(Limiter::new(Limit::default(), &monotonic()).is_none());
+        assert!(Pace::default().may_go());
+    }
+}

@@ -159,6 +159,8 @@ struct Device {
     control: Option<QueueThread>,
     /// What was negotiated, once a queue was started.
     features: Option<u64>,
+    /// What the tap was told of that.
+    offloads: Option<Offloads>,
 }
 
 impl Device {
@@ -197,6 +199,7 @@ impl Device {
             queues,
             control: control.transpose().map_err(BuildNetError::Thread)?,
             features: None,
+            offloads: None,
         })
     }
 
@@ -279,9 +282,11 @@ impl VirtioDevice for Device {
         features: u64,
         state: Option<QueueState>,
     ) -> Result<(), StartQueueError> {
-        if self.features != Some(features) {
-            self.interface.taps.set_offloads(Offloads::of_guest(features));
-            self.features = Some(features);
+        self.features = Some(features);
+        let agreed = Offloads::of_guest(features);
+        // It takes a lock of the whole host, so a guest must not have it done without need.
+        if self.offloads.replace(agreed) != Some(agreed) {
+            self.interface.taps.set_offloads(agreed);
         }
         let thread = self.thread(index).ok_or(StartQueueError::NotStopped { index })?;
         thread.start(index, resources, features, state)

@@ -7,6 +7,7 @@ use super::frame::{HEADER, Offloads};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
@@ -97,7 +98,8 @@ impl Taps {
             check(queue, file, taps.files.len() > 1)?;
         }
         taps.set_header_size()?;
-        taps.activate(1);
+        // A machine that was reset may have left others attached.
+        taps.set_attached(1..taps.files.len(), false);
         Ok(taps)
     }
 
@@ -148,13 +150,18 @@ impl Taps {
         }
     }
 
-    /// From now on the first `count` queues carry frames, and no others.
+    /// From now on the first `count` queues carry frames, and no others. The first is never detached.
     pub fn activate(&self, count: usize) {
-        // Before the first frame can come, or its edge would find a queue that is not in use. The first is never detached.
-        self.active.store(count, Ordering::Release);
-        for (queue, file) in self.files.iter().enumerate().skip(1) {
-            // One that is attached or detached already is told so, which does no harm.
-            let _ = set_attached(file, queue < count);
+        // Before the first frame can come, or its edge would find a queue that is not in use.
+        let before = self.active.swap(count, Ordering::AcqRel);
+        self.set_attached(before..count, true);
+        self.set_attached(count..before, false);
+    }
+
+    fn set_attached(&self, queues: Range<usize>, attached: bool) {
+        for file in self.files.get(queues).unwrap_or_default() {
+            // It fails where it was so already, or the interface is gone.
+            let _ = set_attached(file, attached);
         }
     }
 

@@ -313,6 +313,8 @@ impl VhostQueue {
 
 impl QueueServer for VhostQueue {
     fn start(&mut self, resources: QueueResources, features: u64, state: Option<QueueState>) -> Result<(), RingError> {
+        // What a driver before this one broke is forgotten.
+        let _ = self.broken.read();
         let served = self.begin(&resources, features, state).map_err(RingError::Kernel)?;
         self.running = Some(Running {
             link: resources.link,

@@ -1,6 +1,6 @@
 //! kiln: EC2 on one's own host. The library behind the daemon `kilnd` and the command `kiln`.
 //!
-//! Arrows run downward only: `wire` → `api` → {`instance`, `imports`} → {`machine`, `volumes`} → `store` → `model`.
+//! Arrows run downward only: `wire` → `api` → {`instance`, `imports`} → {`machine`, `network`, `volumes`} → `store` → `model`.
 
 pub mod api;
 pub mod base64;
@@ -11,6 +11,7 @@ pub mod imports;
 pub mod instance;
 pub mod machine;
 pub mod model;
+pub mod network;
 pub mod store;
 pub mod volumes;
 pub mod wire;

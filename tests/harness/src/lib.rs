@@ -11,9 +11,11 @@ mod daemon;
 mod guest;
 mod http;
 mod leftovers;
+mod namespace;
 
 pub use api::{Api, Refusal};
 pub use console::Console;
 pub use daemon::{Daemon, Setup};
 pub use guest::{debian_disk, has_kvm, small_guest};
 pub use leftovers::processes_of;
+pub use namespace::Namespace;

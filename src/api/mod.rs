@@ -6,14 +6,17 @@
 //! tasks of their own: a client that hangs up interrupts none.
 
 pub mod call;
+mod change;
 pub mod error;
 pub mod filter;
+mod found;
 pub mod ids;
 mod images;
 mod imports;
 mod instances;
 pub mod instant;
 mod keys;
+mod listing;
 pub mod operation;
 pub mod paging;
 mod places;

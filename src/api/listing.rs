@@ -1,9 +1,9 @@
 //! What all Describe operations of this directory do: look at ids, filters and the page, and cut the list.
 
-use super::super::filter::{Filter, Filters};
-use super::super::paging::Page;
-use super::super::tagging::WireTag;
-use super::super::{ApiError, Call, Code, ids};
+use super::filter::{Filter, Filters};
+use super::paging::Page;
+use super::tagging::WireTag;
+use super::{ApiError, Call, Code, ids};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What a request names, looked up in its transaction: EC2's codes for ids that are malformed or unknown.
 
-use super::super::{ApiError, Code, ids};
+use super::{ApiError, Code, ids};
 use crate::model::{
     DhcpOptions, DhcpOptionsId, InternetGateway, InternetGatewayId, NetworkAcl, NetworkAclId, RouteTable, RouteTableId,
     Subnet, SubnetId, Vpc, VpcId,

@@ -104,6 +104,7 @@ codes! {
     InvalidGroupDuplicate = "InvalidGroup.Duplicate" 400,
     InvalidGroupIdMalformed = "InvalidGroupId.Malformed" 400,
     InvalidGroupNotFound = "InvalidGroup.NotFound" 400,
+    InvalidGroupReserved = "InvalidGroup.Reserved" 400,
     InvalidId = "InvalidID" 400,
     InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed" 400,
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound" 400,
@@ -118,8 +119,12 @@ codes! {
     InvalidNetworkAclIdNotFound = "InvalidNetworkAclID.NotFound" 400,
     InvalidNetworkInterfaceIdMalformed = "InvalidNetworkInterfaceId.Malformed" 400,
     InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound" 400,
+    InvalidPermissionDuplicate = "InvalidPermission.Duplicate" 400,
+    InvalidPermissionMalformed = "InvalidPermission.Malformed" 400,
+    InvalidPermissionNotFound = "InvalidPermission.NotFound" 400,
     InvalidPrefixListIdMalformed = "InvalidPrefixListId.Malformed" 400,
     InvalidPrefixListIdNotFound = "InvalidPrefixListID.NotFound" 400,
+    InvalidPrefixListModification = "InvalidPrefixListModification" 400,
     InvalidRouteNotFound = "InvalidRoute.NotFound" 400,
     InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed" 400,
     InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound" 400,
@@ -139,6 +144,7 @@ codes! {
     InvalidVpcRange = "InvalidVpc.Range" 400,
 
     // States and limits.
+    CannotDelete = "CannotDelete" 400,
     DefaultSubnetAlreadyExists = "DefaultSubnetAlreadyExistsInAvailabilityZone" 400,
     DefaultVpcAlreadyExists = "DefaultVpcAlreadyExists" 400,
     DefaultVpcDoesNotExist = "DefaultVpcDoesNotExist" 400,
@@ -151,14 +157,18 @@ codes! {
     InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping" 400,
     NetworkAclEntryAlreadyExists = "NetworkAclEntryAlreadyExists" 400,
     NetworkAclEntryLimitExceeded = "NetworkAclEntryLimitExceeded" 400,
+    PrefixListMaxEntriesExceeded = "PrefixListMaxEntriesExceeded" 400,
+    PrefixListVersionMismatch = "PrefixListVersionMismatch" 400,
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated" 400,
     ResourceCountLimitExceeded = "ResourceCountLimitExceeded" 400,
     RouteAlreadyExists = "RouteAlreadyExists" 400,
     RouteLimitExceeded = "RouteLimitExceeded" 400,
+    RulesPerSecurityGroupLimitExceeded = "RulesPerSecurityGroupLimitExceeded" 400,
     SnapshotLimitExceeded = "SnapshotLimitExceeded" 400,
     TagLimitExceeded = "TagLimitExceeded" 400,
     VcpuLimitExceeded = "VcpuLimitExceeded" 400,
     VolumeInUse = "VolumeInUse" 400,
+    VpcIdNotSpecified = "VPCIdNotSpecified" 400,
 
     // Ours, not the client's. Clients ask again after a 5xx, so no fault of theirs may have one.
     /// Too much goes on at once; asking again later helps.

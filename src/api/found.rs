@@ -2,8 +2,8 @@
 
 use super::{ApiError, Code, ids};
 use crate::model::{
-    DhcpOptions, DhcpOptionsId, InternetGateway, InternetGatewayId, NetworkAcl, NetworkAclId, RouteTable, RouteTableId,
-    Subnet, SubnetId, Vpc, VpcId,
+    DhcpOptions, DhcpOptionsId, InternetGateway, InternetGatewayId, NetworkAcl, NetworkAclId, PrefixList, PrefixListId,
+    RouteTable, RouteTableId, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -32,6 +32,10 @@ lookups! {
         InvalidRouteTableIdMalformed InvalidRouteTableIdNotFound;
     dhcp_options, dhcp_options_id: dhcp_options DhcpOptionsId DhcpOptions "dhcpOption"
         InvalidDhcpOptionIdMalformed InvalidDhcpOptionIdNotFound;
+    group, group_id: security_groups SecurityGroupId SecurityGroup "security group"
+        InvalidGroupIdMalformed InvalidGroupNotFound;
+    prefix_list, prefix_list_id: prefix_lists PrefixListId PrefixList "prefix list"
+        InvalidPrefixListIdMalformed InvalidPrefixListIdNotFound;
     acl, acl_id: network_acls NetworkAclId NetworkAcl "networkAcl" InvalidNetworkAclIdMalformed InvalidNetworkAclIdNotFound;
 }
 

@@ -1,4 +1,4 @@
-//! What all Describe operations of this directory do: look at ids, filters and the page, and cut the list.
+//! What the Describe operations of networks do: look at ids, filters and the page, and cut the list.
 
 use super::filter::{Filter, Filters};
 use super::paging::Page;
@@ -18,6 +18,8 @@ use std::str::FromStr;
 pub(super) struct Asked {
     #[serde(
         alias = "VpcIds",
+        alias = "SecurityGroupRuleIds",
+        alias = "PrefixListIds",
         alias = "SubnetIds",
         alias = "InternetGatewayIds",
         alias = "RouteTableIds",
@@ -32,6 +34,24 @@ pub(super) struct Asked {
     /// Network interfaces that another service made are shown too; there are none.
     #[serde(rename = "IncludeManagedResources")]
     _include_managed_resources: bool,
+}
+
+impl Asked {
+    /// What a request of another shape asks for.
+    pub(super) const fn new(
+        ids: Vec<String>,
+        filters: Vec<Filter>,
+        max_results: Option<i64>,
+        next_token: Option<String>,
+    ) -> Self {
+        Self {
+            ids,
+            filters,
+            max_results,
+            next_token,
+            _include_managed_resources: false,
+        }
+    }
 }
 
 /// What is to know about one kind of object.

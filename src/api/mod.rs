@@ -10,6 +10,7 @@ mod change;
 pub mod error;
 pub mod filter;
 mod found;
+mod groups;
 pub mod ids;
 mod images;
 mod imports;
@@ -41,6 +42,7 @@ pub use world::{OpenWorldError, World};
 pub fn operations() -> Operations {
     Operations::new(
         [
+            groups::rows(),
             images::rows(),
             imports::rows(),
             instances::rows(),

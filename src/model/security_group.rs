@@ -49,12 +49,3 @@ pub struct SecurityGroupRule {
     /// For people.
     pub description: Option<String>,
 }
-
-impl SecurityGroupRule {
-    /// Whether both let the same through, in the same group: EC2 has no second rule like that.
-    #[must_use]
-    pub fn same_as(&self, other: &Self) -> bool {
-        let what = |rule: &Self| (rule.group, rule.direction, rule.traffic.clone(), rule.peer);
-        what(self) == what(other)
-    }
-}

@@ -2,8 +2,8 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    Architecture, Block, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState, ImportTaskId,
-    InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress,
+    AddressFamily, Architecture, Block, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState,
+    ImportTaskId, InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress,
     NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, RamdiskId,
     ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
     ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, VolumeId, VolumeState, VpcId,
@@ -77,7 +77,7 @@ macro_rules! as_name {
 }
 
 as_name! {
-    Architecture Direction ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
+    AddressFamily Architecture Direction ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
     VolumeState
 }
 

@@ -19,6 +19,7 @@ pub mod machines;
 pub mod network_acls;
 pub mod network_interfaces;
 mod numbers;
+pub mod prefix_lists;
 pub mod reservations;
 pub mod route_tables;
 mod schema;

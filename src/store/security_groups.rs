@@ -1,8 +1,11 @@
 //! Security groups and their rules.
 
 use super::StoreError;
-use super::columns::Micros;
-use crate::model::{Peer, SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Traffic};
+use super::columns::{Micros, Text};
+use crate::model::{
+    NetworkInterfaceId, Peer, SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Traffic, VpcId,
+};
+use ipnet::IpNet;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -19,12 +22,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SecurityGroup> {
 fn read_rule(row: &Row<'_>) -> rusqlite::Result<SecurityGroupRule> {
     let (protocol, from, to) = (row.get("protocol")?, row.get("from_port")?, row.get("to_port")?);
     let traffic = Traffic::from_numbers(protocol, from, to).map_err(FromSqlError::other)?;
-    let block: Option<String> = row.get("peer_cidr")?;
-    let block = block
-        .map(|block| block.parse().map_err(FromSqlError::other))
-        .transpose()?;
-    let peer = match (block, row.get("peer_group")?) {
-        (Some(block), _) => Peer::Block(block),
+    let peer = match (row.get::<_, Option<Text<IpNet>>>("peer_cidr")?, row.get("peer_group")?) {
+        (Some(block), _) => Peer::Block(block.0),
         (None, Some(group)) => Peer::Group(group),
         (None, None) => Peer::PrefixList(row.get("peer_list")?),
     };
@@ -64,7 +63,7 @@ pub fn add_rule(connection: &Connection, rule: &SecurityGroupRule) -> Result<(),
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let (from, to) = rule.traffic.numbers().unzip();
     let (block, group, list) = match rule.peer {
-        Peer::Block(block) => (Some(block.to_string()), None, None),
+        Peer::Block(block) => (Some(Text(block)), None, None),
         Peer::Group(group) => (None, Some(group), None),
         Peer::PrefixList(list) => (None, None, Some(list)),
     };
@@ -90,6 +89,15 @@ pub fn add_rule(connection: &Connection, rule: &SecurityGroupRule) -> Result<(),
 pub fn get(connection: &Connection, id: SecurityGroupId) -> Result<Option<SecurityGroup>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT * FROM security_groups WHERE id = ?1")?;
     Ok(statement.query_row([id], read).optional()?)
+}
+
+/// The group of that name in a VPC.
+///
+/// # Errors
+/// The database's.
+pub fn named(connection: &Connection, vpc: VpcId, name: &str) -> Result<Option<SecurityGroup>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM security_groups WHERE vpc = ?1 AND name = ?2")?;
+    Ok(statement.query_row(params![vpc, name], read).optional()?)
 }
 
 /// All groups, by id.
@@ -123,6 +131,15 @@ pub fn rules_of(connection: &Connection, group: SecurityGroupId) -> Result<Vec<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Writes what a rule lets through, and its description.
+///
+/// # Errors
+/// The database's.
+pub fn update_rule(connection: &Connection, rule: &SecurityGroupRule) -> Result<(), StoreError> {
+    remove_rule(connection, rule.id)?;
+    add_rule(connection, rule)
+}
+
 /// Removes a rule.
 ///
 /// # Errors
@@ -132,6 +149,29 @@ pub fn remove_rule(connection: &Connection, id: SecurityGroupRuleId) -> Result<(
         .prepare_cached("DELETE FROM security_group_rules WHERE id = ?1")?
         .execute([id])?;
     Ok(())
+}
+
+/// The interfaces that are in a group.
+///
+/// # Errors
+/// The database's.
+pub fn members(connection: &Connection, id: SecurityGroupId) -> Result<Vec<NetworkInterfaceId>, StoreError> {
+    let sql = "SELECT interface FROM network_interface_groups WHERE security_group = ?1 ORDER BY interface";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([id], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The other groups that have a rule that names this one.
+///
+/// # Errors
+/// The database's.
+pub fn users(connection: &Connection, id: SecurityGroupId) -> Result<Vec<SecurityGroupId>, StoreError> {
+    let sql = "SELECT DISTINCT security_group FROM security_group_rules \
+               WHERE peer_group = ?1 AND security_group != ?1 ORDER BY security_group";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([id], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Removes a group and its rules.

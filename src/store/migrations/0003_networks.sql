@@ -106,19 +106,25 @@ CREATE TABLE network_acl_associations (
 ) STRICT;
 
 CREATE TABLE prefix_lists (
-    id          TEXT PRIMARY KEY,
-    name        TEXT NOT NULL,
-    version     INTEGER NOT NULL,
-    max_entries INTEGER NOT NULL,
-    is_ipv6     INTEGER NOT NULL,
-    created     INTEGER NOT NULL
+    id             TEXT PRIMARY KEY,
+    name           TEXT NOT NULL,
+    family         TEXT NOT NULL,
+    max_entries    INTEGER NOT NULL,
+    version        INTEGER NOT NULL,
+    client_token   TEXT UNIQUE,
+    request_digest TEXT,
+    created        INTEGER NOT NULL,
+    CHECK ((client_token IS NULL) = (request_digest IS NULL))
 ) STRICT;
 
+-- An entry is in the versions of its list from the first one to the last, which a current entry has none of.
 CREATE TABLE prefix_list_entries (
-    prefix_list TEXT NOT NULL REFERENCES prefix_lists (id) ON DELETE CASCADE,
-    cidr        TEXT NOT NULL,
-    description TEXT,
-    PRIMARY KEY (prefix_list, cidr)
+    prefix_list   TEXT NOT NULL REFERENCES prefix_lists (id) ON DELETE CASCADE,
+    cidr          TEXT NOT NULL,
+    description   TEXT,
+    first_version INTEGER NOT NULL,
+    last_version  INTEGER,
+    PRIMARY KEY (prefix_list, cidr, first_version)
 ) STRICT;
 
 CREATE TABLE security_groups (
@@ -146,6 +152,7 @@ CREATE TABLE security_group_rules (
 ) STRICT;
 CREATE INDEX security_group_rules_by_group ON security_group_rules (security_group);
 CREATE INDEX security_group_rules_by_peer ON security_group_rules (peer_group);
+CREATE INDEX security_group_rules_by_list ON security_group_rules (peer_list);
 
 -- The number is what an interface's host objects are named by, as a VPC's.
 CREATE TABLE network_interfaces (

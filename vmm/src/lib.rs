@@ -11,6 +11,7 @@ pub mod bus;
 pub mod console;
 pub mod control;
 pub mod events;
+pub mod guest;
 pub mod kvm;
 pub mod legacy;
 pub mod machine;

@@ -10,7 +10,9 @@
 //! finds its guests again by connecting anew.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// The version of this protocol; a monitor and a daemon with different ones don't talk.
 pub const VERSION: u32 = 1;
@@ -41,6 +43,9 @@ pub enum Request {
     Reboot,
     /// Reset the machine, as its reset button would.
     Reset,
+    /// From now on the guest is told this, instead of what [`GuestServices::told`] or an earlier request said. For a
+    /// machine whose launch had [`GuestServices`]; effective with the guest's next question.
+    Tell(Box<Told>),
     /// End the machine now: vCPUs stop, queues drain, volumes are flushed, the process ends.
     Stop,
     /// Answered with [`Answer::ConsoleLog`]: the last part of what the guest wrote to its serial console.
@@ -129,6 +134,9 @@ pub struct MachineSpec {
     pub boot: Boot,
     /// Devices, in the order of their PCI slots.
     pub devices: Vec<DeviceSpec>,
+    /// What the monitor itself answers its guest; none for a guest without a network.
+    #[serde(default)]
+    pub guest: Option<GuestServices>,
     /// `/dev/kvm`.
     pub kvm: FileIndex,
     /// The console log: a file that the monitor keeps below [`CONSOLE_LOG_MAX`] bytes.
@@ -182,6 +190,111 @@ pub struct DeviceSpec {
     pub config: serde_json::Value,
     /// The open files it was given, in the order that the kind wants.
     pub files: Vec<FileIndex>,
+}
+
+/// What the monitor answers its guest over the network: DHCP (RFC 2131) and the instance metadata service.
+///
+/// The daemon opens the sockets in the network of the guest's VPC, each bound to the tap of one interface: so what
+/// comes out of one is this guest's, whatever addresses it wears.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestServices {
+    /// The interfaces that are served, at most [`Self::INTERFACES_MAX`].
+    pub interfaces: Vec<InterfaceService>,
+    /// What the guest is told at first.
+    pub told: Told,
+}
+
+impl GuestServices {
+    /// The most interfaces that are served: as many as an EC2 instance can have.
+    pub const INTERFACES_MAX: usize = 15;
+}
+
+/// The sockets behind one interface.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceService {
+    /// The interface's hardware address, as `02:00:5e:10:00:01`: no other is given its lease.
+    pub mac: String,
+    /// A UDP socket, bound to port 67 of any address and to the tap, that may send broadcasts.
+    pub dhcp: FileIndex,
+    /// A listening TCP socket, bound to port 80 of 169.254.169.254 and to the tap.
+    pub metadata: FileIndex,
+}
+
+/// What a guest is told about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// One for each of [`GuestServices::interfaces`], in their order.
+    pub leases: Vec<Lease>,
+    /// What the metadata service answers, over every interface.
+    pub metadata: Metadata,
+}
+
+/// What an interface is given by DHCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// The interface's primary address.
+    pub address: Ipv4Addr,
+    /// The length of its subnet's prefix in bits, 1 to 30.
+    pub prefix: u8,
+    /// The subnet's router; it is the DHCP server, too.
+    pub router: Ipv4Addr,
+    /// Name servers, the preferred first; at most [`Self::SERVERS_MAX`].
+    pub name_servers: Vec<Ipv4Addr>,
+    /// NTP servers, the preferred first; at most [`Self::SERVERS_MAX`].
+    pub ntp_servers: Vec<Ipv4Addr>,
+    /// The name of the host, 1 to 255 bytes of visible ASCII.
+    pub host_name: Option<String>,
+    /// The domain of names that have none, 1 to 255 bytes of printable ASCII.
+    pub domain_name: Option<String>,
+    /// The largest IP packet of the interface in bytes, at least 68.
+    pub mtu: u16,
+    /// For how long the lease is given, in seconds; not 0.
+    pub seconds: u32,
+}
+
+impl Lease {
+    /// The most servers of one kind: EC2's DHCP options sets hold four.
+    pub const SERVERS_MAX: usize = 8;
+}
+
+/// What the instance metadata service answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// The values by their paths below the version, `meta-data/ami-id` for instance. All lie in `meta-data` or
+    /// `dynamic`. A directory `0=name` is listed by that name and found as `0`, as EC2's `public-keys` are.
+    pub leaves: BTreeMap<String, String>,
+    /// `user-data` in base64, at most [`Self::USER_DATA_MAX`] bytes before it was encoded.
+    pub user_data: Option<String>,
+    /// How the service may be used.
+    pub options: MetadataOptions,
+}
+
+impl Metadata {
+    /// The most leaves.
+    pub const LEAVES_MAX: usize = 2048;
+    /// The longest path of a leaf, in bytes.
+    pub const PATH_MAX: usize = 1024;
+    /// The longest value of a leaf, in bytes.
+    pub const VALUE_MAX: usize = 32 << 10;
+    /// The most user data, in bytes: EC2's own bound.
+    pub const USER_DATA_MAX: usize = 16 << 10;
+}
+
+/// EC2's metadata options of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataOptions {
+    /// `HttpEndpoint`: whether anything is answered but 403.
+    pub endpoint: bool,
+    /// `HttpTokens` is `required`: without a token nothing is answered but 401.
+    pub tokens_required: bool,
+    /// `HttpPutResponseHopLimit`: over how many hops a token gets, 1 to 64.
+    pub hop_limit: u8,
 }
 
 /// How a machine is.
@@ -246,6 +359,13 @@ pub enum Event {
         device: String,
         /// What the driver did.
         reason: String,
+    },
+    /// DHCP gave an interface its lease, for the first time since the launch or the last reset.
+    Leased {
+        /// The interface's hardware address.
+        mac: String,
+        /// Microseconds since 1970-01-01T00:00:00Z.
+        at: u64,
     },
     /// The machine has ended; the last event of a stream.
     Ended(Report),

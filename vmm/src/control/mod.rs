@@ -10,6 +10,7 @@ mod state;
 pub mod termination;
 
 use crate::console::Console;
+use crate::guest::Board;
 use crate::machine::supervisor::Signal;
 use crate::protocol::{Event, Failure, MachineState, Report, Response};
 use connection::{Closed, Connection, Mode};
@@ -60,6 +61,8 @@ pub struct Server {
     termination: Termination,
     machine: Sender<Signal>,
     console: Option<Arc<Console>>,
+    /// What the guest is told; none before the launch, or where it has no network.
+    board: Option<Arc<Board>>,
     view: MachineView,
     /// The connection that waits for the launch's outcome.
     launcher: Option<u64>,
@@ -90,6 +93,7 @@ impl Server {
             termination,
             machine,
             console: None,
+            board: None,
             view: MachineView::default(),
             launcher: None,
             over: None,
@@ -242,6 +246,10 @@ impl Server {
             }
             Notice::Stopping => self.view.set_state(MachineState::Stopping),
             Notice::Device(event) => self.publish(&event),
+            Notice::Leased(mac, at) => {
+                let event = self.view.leased(mac, at);
+                self.publish(&event);
+            }
             Notice::ConsoleReady => self.each(|connection| matches!(connection.mode, Mode::Console(_)), Self::advance),
             Notice::Ended(report) => self.ended(report),
         }

@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::protocol::{Event, Failure, Report, Stage};
+use crate::virtio::net::Mac;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +23,8 @@ pub enum Notice {
     Stopping,
     /// A device has something for subscribers.
     Device(Event),
+    /// The interface with this hardware address has its lease, since this time in microseconds since 1970.
+    Leased(Mac, u64),
     /// Attached consoles have bytes, or the guest takes input again.
     ConsoleReady,
     /// The machine thread has ended; without a report if there never was a machine.

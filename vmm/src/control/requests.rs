@@ -6,7 +6,7 @@ use crate::machine::plan::{Plan, PlanError};
 use crate::machine::report::{chain, now};
 use crate::machine::supervisor::Signal;
 use crate::protocol::{
-    Answer, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response, Stage, VERSION,
+    Answer, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response, Stage, Told, VERSION,
 };
 use crate::registry::BuildDeviceError;
 use std::fs::File;
@@ -35,6 +35,7 @@ impl Server {
             Request::PowerButton => self.signal(token, Signal::PowerButton),
             Request::Reboot => self.signal(token, Signal::Reboot),
             Request::Reset => self.signal(token, Signal::Reset),
+            Request::Tell(told) => self.tell_guest(token, *told),
             Request::Stop => self.stop(token),
         }
     }
@@ -81,6 +82,7 @@ impl Server {
             }
         };
         self.view.instance_id = Some(plan.instance_id.clone());
+        self.board.clone_from(&plan.board);
         self.view.set_state(MachineState::Running);
         let event = self.view.reached(Stage::Launched, now());
         self.publish(&event);
@@ -127,6 +129,16 @@ impl Server {
         }
         self.tell(signal);
         self.answer(token, Answer::Done)
+    }
+
+    fn tell_guest(&mut self, token: u64, told: Told) -> Result<(), Closed> {
+        let Some(board) = &self.board else {
+            return self.refuse(token, "There is no guest here that could be told anything".into());
+        };
+        match board.tell(told) {
+            Ok(()) => self.answer(token, Answer::Done),
+            Err(error) => self.refuse(token, chain(&error)),
+        }
     }
 
     fn stop(&mut self, token: u64) -> Result<(), Closed> {

@@ -1,6 +1,8 @@
 //! What the control thread knows of the machine: its state, its timeline, and how it ended.
 
 use crate::protocol::{Event, MachineState, Moment, Report, Stage, Status};
+use crate::virtio::net::Mac;
+use std::collections::BTreeMap;
 
 /// The machine as subscribers and [`Status`] see it.
 pub struct MachineView {
@@ -9,6 +11,8 @@ pub struct MachineView {
     /// How it ended.
     pub ended: Option<Report>,
     status: Status,
+    /// Since when the interfaces have their leases, in this life of the machine.
+    leased: BTreeMap<Mac, u64>,
 }
 
 impl Default for MachineView {
@@ -22,6 +26,7 @@ impl Default for MachineView {
             instance_id: None,
             ended: None,
             status,
+            leased: BTreeMap::new(),
         }
     }
 }
@@ -49,18 +54,36 @@ impl MachineView {
         Event::Reached(moment)
     }
 
+    /// An interface has its lease.
+    pub fn leased(&mut self, mac: Mac, at: u64) -> Event {
+        self.leased.insert(mac, at);
+        lease_event(mac, at)
+    }
+
     /// The machine begins a new life: the timeline keeps the launch and tells the newest boot.
     pub fn reset(&mut self) -> Event {
         self.status.state = MachineState::Resetting;
         self.status.resets = self.status.resets.saturating_add(1);
         self.status.timeline.retain(|moment| moment.stage == Stage::Launched);
+        self.leased.clear();
         Event::Reset
     }
 
     /// What a new subscriber is told first.
     pub fn history(&self) -> Vec<Event> {
         let reached = self.status.timeline.iter().map(|&moment| Event::Reached(moment));
-        reached.chain(self.ended.clone().map(Event::Ended)).collect()
+        let leased = self.leased.iter().map(|(&mac, &at)| lease_event(mac, at));
+        reached
+            .chain(leased)
+            .chain(self.ended.clone().map(Event::Ended))
+            .collect()
+    }
+}
+
+fn lease_event(mac: Mac, at: u64) -> Event {
+    Event::Leased {
+        mac: mac.to_string(),
+        at,
     }
 }
 

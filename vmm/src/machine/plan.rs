@@ -2,12 +2,15 @@
 //!
 //! The spec is a wire type; from here on its indices are files, each used once, and its sizes are possible.
 
+use crate::guest::{Board, FactsError, Interface};
 use crate::kvm::memory;
-use crate::protocol::{Boot, DeviceSpec, FileIndex, MachineSpec, Smbios};
+use crate::protocol::{Boot, DeviceSpec, FileIndex, GuestServices, InterfaceService, MachineSpec, Smbios};
 use crate::registry::{self, BuildDeviceError};
+use crate::virtio::net::{Mac, SettingError};
 use crate::x86_64::smbios::Uuid;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 /// The most CPUs of a machine.
 pub const VCPUS_MAX: u8 = 32;
@@ -47,6 +50,15 @@ pub enum PlanError {
     /// The boot volume is not a device with a file.
     #[error("The machine should boot from device {0}, which is no device with a volume")]
     BootDevice(usize),
+    /// More interfaces should be served than there can be.
+    #[error("The launch serves {0} interfaces: at most {max} are possible", max = GuestServices::INTERFACES_MAX)]
+    Interfaces(usize),
+    /// A hardware address is none.
+    #[error("An interface that the launch serves is not possible")]
+    Mac(#[source] SettingError),
+    /// What the guest should be told is impossible.
+    #[error("What the guest should be told is not possible")]
+    Told(#[source] FactsError),
     /// A descriptor could not be duplicated.
     #[error("The boot volume's descriptor can't be duplicated")]
     Duplicate(#[source] io::Error),
@@ -98,6 +110,8 @@ pub struct Plan {
     pub boot: BootSource,
     /// In the order of their PCI slots.
     pub devices: Vec<PlannedDevice>,
+    /// What the guest is told; none where it has no network.
+    pub board: Option<Arc<Board>>,
 }
 
 /// The files of a launch that outlive every machine of the process.
@@ -108,6 +122,8 @@ pub struct LaunchFiles {
     pub console_log: File,
     /// Where the report goes.
     pub report: File,
+    /// The sockets of the interfaces that are served.
+    pub interfaces: Vec<Interface>,
 }
 
 impl Plan {
@@ -123,10 +139,12 @@ impl Plan {
         let Smbios { uuid, product } = spec.smbios;
         let uuid = Uuid::parse(&uuid).ok_or(PlanError::Uuid(uuid))?;
         let mut files = Files::new(files);
+        let (board, interfaces) = plan_guest(spec.guest, &mut files)?;
         let launch = LaunchFiles {
             kvm: files.take(spec.kvm)?,
             console_log: files.take(spec.console_log)?,
             report: files.take(spec.report)?,
+            interfaces,
         };
         let devices = plan_devices(spec.devices, &mut files)?;
         let boot = plan_boot(spec.boot, &devices, &mut files)?;
@@ -144,10 +162,33 @@ impl Plan {
                 product,
                 boot,
                 devices,
+                board,
             },
             launch,
         ))
     }
+}
+
+fn plan_guest(
+    guest: Option<GuestServices>,
+    files: &mut Files,
+) -> Result<(Option<Arc<Board>>, Vec<Interface>), PlanError> {
+    let Some(GuestServices { interfaces, told }) = guest else {
+        return Ok((None, Vec::new()));
+    };
+    if interfaces.len() > GuestServices::INTERFACES_MAX {
+        return Err(PlanError::Interfaces(interfaces.len()));
+    }
+    let mut take = |service: InterfaceService| {
+        Ok(Interface {
+            mac: service.mac.parse::<Mac>().map_err(PlanError::Mac)?,
+            dhcp: files.take(service.dhcp)?.into(),
+            metadata: files.take(service.metadata)?.into(),
+        })
+    };
+    let interfaces = interfaces.into_iter().map(&mut take).collect::<Result<Vec<_>, _>>()?;
+    let board = Board::new(interfaces.len(), told).map_err(PlanError::Told)?;
+    Ok((Some(Arc::new(board)), interfaces))
 }
 
 fn plan_devices(specs: Vec<DeviceSpec>, files: &mut Files) -> Result<Vec<PlannedDevice>, PlanError> {
@@ -231,6 +272,7 @@ mod tests {
                 command_line: String::new(),
             },
             devices: Vec::new(),
+            guest: None,
             kvm: FileIndex(0),
             console_log: FileIndex(1),
             report: FileIndex(2),

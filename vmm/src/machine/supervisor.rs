@@ -13,6 +13,7 @@ use super::report::{self, chain, now, report, with_console};
 use super::{BuildError, Callbacks, Machine, Workshop};
 use crate::console::{Console, Listener};
 use crate::control::notice::{Notice, Notifier};
+use crate::guest::{self, Board, Interface};
 use crate::kvm::vcpu::Death;
 use crate::kvm::vm::Host;
 use crate::legacy::PowerRequest;
@@ -24,9 +25,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// Stacks of the machine and console threads, in bytes.
+/// Stacks of the machine, console and guest threads, in bytes.
 const STACK: usize = 1 << 20;
 const CONSOLE_STACK: usize = 128 << 10;
+const GUEST_STACK: usize = 128 << 10;
 
 /// Something that the supervisor must act upon.
 pub enum Signal {
@@ -91,8 +93,9 @@ fn supervise(
         kvm,
         console_log,
         report: report_file,
+        interfaces,
     } = files;
-    let report = match prepare(plan, kvm, console_log, notifier, filters) {
+    let report = match prepare(plan, (kvm, console_log, interfaces), notifier, filters) {
         Ok(workshop) => {
             let mut life = Life {
                 workshop,
@@ -127,8 +130,7 @@ fn host_failure(error: &dyn std::error::Error) -> Failure {
 
 fn prepare(
     plan: Plan,
-    kvm: File,
-    console_log: File,
+    (kvm, console_log, interfaces): (File, File, Vec<Interface>),
     notifier: &Notifier,
     filters: &Arc<Filters>,
 ) -> Result<Workshop, Failure> {
@@ -143,6 +145,9 @@ fn prepare(
             served.serve(&listener)
         })
         .map_err(|e| host_failure(&e))?;
+    if let Some(board) = &plan.board {
+        serve_guest(Arc::clone(board), interfaces, notifier, filters).map_err(|e| host_failure(&e))?;
+    }
     notifier.send(Notice::Console(Arc::clone(&console)));
     Ok(Workshop {
         plan,
@@ -150,6 +155,26 @@ fn prepare(
         console,
         filters: Arc::clone(filters),
     })
+}
+
+/// Starts the thread that answers the guest; it outlives every reset, as the sockets do.
+fn serve_guest(
+    board: Arc<Board>,
+    interfaces: Vec<Interface>,
+    notifier: &Notifier,
+    filters: &Arc<Filters>,
+) -> io::Result<()> {
+    let server = guest::Server::new(interfaces, board)?;
+    let (listener, confined) = (notifier.clone(), Arc::clone(filters));
+    thread::Builder::new()
+        .name("guest".into())
+        .stack_size(GUEST_STACK)
+        .spawn(move || {
+            sandbox::confine(&confined.guest);
+            let error = server.serve(&|mac| listener.send(Notice::Leased(mac, now())));
+            eprintln!("kiln-vmm: The guest is not answered any more: {error}");
+        })?;
+    Ok(())
 }
 
 impl Listener for Notifier {
@@ -197,7 +222,10 @@ impl Life<'_> {
             });
             machine.end();
             match next {
-                Next::Reset => self.number += 1,
+                Next::Reset => {
+                    self.number += 1;
+                    self.workshop.plan.board.iter().for_each(|board| board.reset());
+                }
                 Next::End(report) => return self.with_tail(report),
             }
         }

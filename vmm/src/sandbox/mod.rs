@@ -23,6 +23,8 @@ pub struct Filters {
     pub machine: Filter,
     /// Of the console thread.
     pub console: Filter,
+    /// Of the thread that answers the guest.
+    pub guest: Filter,
     /// Of threads that run a CPU.
     pub vcpu: Filter,
 }
@@ -38,6 +40,7 @@ impl Filters {
             control: Filter::control()?,
             machine: Filter::machine(&devices)?,
             console: Filter::console()?,
+            guest: Filter::guest()?,
             vcpu: Filter::vcpu()?,
         }))
     }

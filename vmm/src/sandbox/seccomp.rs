@@ -63,6 +63,19 @@ const CONTROL: &[Syscall] = &[
     libc::SYS_write,
 ];
 
+/// No `socket`, `bind` or `connect`: there are the sockets that came with the launch, and what they accept.
+const GUEST: &[Syscall] = &[
+    libc::SYS_accept4,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_wait,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_setsockopt,
+    libc::SYS_shutdown,
+    libc::SYS_write,
+];
+
 /// Beside what the threads that it makes may do.
 const MACHINE: &[Syscall] = &[
     libc::SYS_clone,
@@ -121,6 +134,11 @@ impl Filter {
         Self::compile(&[EVERY, CONSOLE], KvmIoctls::None, &[])
     }
 
+    /// For the thread that answers the guest.
+    pub fn guest() -> Result<Self, FilterError> {
+        Self::compile(&[EVERY, GUEST], KvmIoctls::None, &[])
+    }
+
     /// For threads that run a guest's CPU: KVM's ioctls and futexes.
     pub fn vcpu() -> Result<Self, FilterError> {
         Self::compile(&[EVERY], KvmIoctls::All, &[])
@@ -133,7 +151,7 @@ impl Filter {
 
     /// For the machine thread; `devices` are the lists of all device kinds.
     pub fn machine(devices: &[Syscalls]) -> Result<Self, FilterError> {
-        let mut lists = vec![EVERY, CONSOLE, MACHINE];
+        let mut lists = vec![EVERY, CONSOLE, GUEST, MACHINE];
         lists.extend(devices.iter().map(|device| device.numbers));
         let ioctls: Vec<u32> = devices.iter().flat_map(|device| device.ioctls).copied().collect();
         Self::compile(&lists, KvmIoctls::All, &ioctls)
@@ -147,6 +165,9 @@ impl Filter {
             .collect();
         let get_flags = fcntl_get_flags().map_err(FilterError::Compile)?;
         rules.entry(libc::SYS_fcntl).or_insert_with(|| vec![get_flags]);
+        if let Some(options) = rules.get_mut(&libc::SYS_setsockopt) {
+            options.push(set_ip_ttl().map_err(FilterError::Compile)?);
+        }
         let ioctls = ioctl_rules(kvm, ioctls).map_err(FilterError::Compile)?;
         if !ioctls.is_empty() {
             rules.insert(libc::SYS_ioctl, ioctls);
@@ -205,6 +226,14 @@ fn fcntl_get_flags() -> Result<SeccompRule, seccompiler::BackendError> {
         SeccompCmpOp::Eq,
         F_GETFD,
     )?])
+}
+
+/// `setsockopt(IPPROTO_IP, IP_TTL)`: over how many hops a metadata token gets. No thread sets another option.
+fn set_ip_ttl() -> Result<SeccompRule, seccompiler::BackendError> {
+    const IPPROTO_IP: u64 = 0;
+    const IP_TTL: u64 = 2;
+    let argument = |number, value| SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
+    SeccompRule::new(vec![argument(1, IPPROTO_IP)?, argument(2, IP_TTL)?])
 }
 
 #[cfg(test)]

@@ -190,6 +190,7 @@ impl Monitor {
                 ramdisk: None,
                 command_line: machine.command_line.into(),
             },
+            guest: None,
             kvm: FileIndex(0),
             console_log: FileIndex(1),
             report: FileIndex(2),

@@ -1,0 +1,313 @@
+//! What a guest is told, checked: what [`Told`] becomes before anything of it is answered.
+//!
+//! The control thread changes it on the [`Board`]; the guest thread looks there at every question. Neither waits for
+//! the other longer than it takes to copy a pointer.
+
+use super::tree::{Directory, TreeError};
+use crate::protocol::{Lease, Metadata, MetadataOptions, Told};
+use base64ct::{Base64, Encoding};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Why a guest can't be told this.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// Not one lease an interface.
+    #[error("{leases} leases were given for {interfaces} interfaces")]
+    Leases {
+        /// How many leases.
+        leases: usize,
+        /// How many interfaces.
+        interfaces: usize,
+    },
+    /// A lease holds something that can't be; its member is named.
+    #[error("A lease can't have this {0}")]
+    Lease(&'static str),
+    /// There are too many values.
+    #[error("{0} values of metadata are too many: {max} are possible", max = Metadata::LEAVES_MAX)]
+    Leaves(usize),
+    /// A value or its path is too long, or lies outside of `meta-data` and `dynamic`.
+    #[error("The metadata {0:?} is too long or lies in neither meta-data nor dynamic")]
+    Leaf(String),
+    /// A value has no place in the tree.
+    #[error("The metadata is no tree")]
+    Tree(#[source] TreeError),
+    /// The user data is too much.
+    #[error("User data can't have more than {max} bytes", max = Metadata::USER_DATA_MAX)]
+    UserDataLength,
+    /// The user data is not base64.
+    #[error("The user data is not base64")]
+    UserData(#[source] base64ct::Error),
+    /// The hop limit is impossible.
+    #[error("Tokens can't have a hop limit of {0}: 1 to 64 are possible")]
+    HopLimit(u8),
+}
+
+/// What a guest is told.
+#[derive(Debug)]
+pub struct Facts {
+    /// By the place of their interface.
+    pub leases: Vec<Lease>,
+    /// `meta-data` and `dynamic`.
+    pub tree: Directory,
+    /// `user-data`.
+    pub user_data: Option<Vec<u8>>,
+    /// How metadata may be asked for.
+    pub options: MetadataOptions,
+}
+
+impl Facts {
+    /// Checks `told` for a guest with `interfaces` interfaces.
+    ///
+    /// # Errors
+    /// See [`FactsError`].
+    pub fn new(interfaces: usize, told: Told) -> Result<Self, FactsError> {
+        let Told { leases, metadata } = told;
+        if leases.len() != interfaces {
+            return Err(FactsError::Leases {
+                leases: leases.len(),
+                interfaces,
+            });
+        }
+        leases.iter().try_for_each(check_lease)?;
+        let Metadata {
+            leaves,
+            user_data,
+            options,
+        } = metadata;
+        if leaves.len() > Metadata::LEAVES_MAX {
+            return Err(FactsError::Leaves(leaves.len()));
+        }
+        let mut tree = Directory::default();
+        for (path, value) in leaves {
+            let known = path.starts_with("meta-data/") || path.starts_with("dynamic/");
+            if !known || path.len() > Metadata::PATH_MAX || value.len() > Metadata::VALUE_MAX {
+                return Err(FactsError::Leaf(path));
+            }
+            tree.insert(&path, value).map_err(FactsError::Tree)?;
+        }
+        if !(1..=64).contains(&options.hop_limit) {
+            return Err(FactsError::HopLimit(options.hop_limit));
+        }
+        Ok(Self {
+            leases,
+            tree,
+            user_data: user_data.as_deref().map(decode_user_data).transpose()?,
+            options,
+        })
+    }
+}
+
+fn check_lease(lease: &Lease) -> Result<(), FactsError> {
+    let text = |text: &Option<String>, allowed: fn(u8) -> bool| {
+        let possible = |text: &String| (1..=255).contains(&text.len()) && text.bytes().all(allowed);
+        text.as_ref().is_none_or(possible)
+    };
+    let checks = [
+        ("prefix", (1..=30).contains(&lease.prefix)),
+        ("number of name servers", lease.name_servers.len() <= Lease::SERVERS_MAX),
+        ("number of NTP servers", lease.ntp_servers.len() <= Lease::SERVERS_MAX),
+        ("host name", text(&lease.host_name, |byte| byte.is_ascii_graphic())),
+        (
+            "domain name",
+            text(&lease.domain_name, |byte| matches!(byte, b' '..=b'~')),
+        ),
+        ("MTU", lease.mtu >= 68),
+        ("time", lease.seconds != 0),
+    ];
+    match checks.iter().find(|(_, possible)| !possible) {
+        Some((member, _)) => Err(FactsError::Lease(member)),
+        None => Ok(()),
+    }
+}
+
+fn decode_user_data(text: &str) -> Result<Vec<u8>, FactsError> {
+    // Checked first: what is too long is not worth decoding.
+    if text.len() > Metadata::USER_DATA_MAX.div_ceil(3) * 4 {
+        return Err(FactsError::UserDataLength);
+    }
+    let bytes = Base64::decode_vec(text).map_err(FactsError::UserData)?;
+    match bytes.len() {
+        0..=Metadata::USER_DATA_MAX => Ok(bytes),
+        _ => Err(FactsError::UserDataLength),
+    }
+}
+
+/// Where the control thread leaves what the guest thread says.
+pub struct Board(Mutex<Posted>);
+
+struct Posted {
+    facts: Arc<Facts>,
+    /// Which interfaces were given their lease in this life of the machine.
+    leased: Vec<bool>,
+}
+
+impl Board {
+    /// A board for a guest with `interfaces` interfaces.
+    ///
+    /// # Errors
+    /// It can't be told this.
+    pub fn new(interfaces: usize, told: Told) -> Result<Self, FactsError> {
+        Ok(Self(Mutex::new(Posted {
+            facts: Arc::new(Facts::new(interfaces, told)?),
+            leased: vec![false; interfaces],
+        })))
+    }
+
+    fn posted(&self) -> MutexGuard<'_, Posted> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Tells the guest `told` from its next question on.
+    ///
+    /// # Errors
+    /// It can't be told this; it is told what it was before.
+    pub fn tell(&self, told: Told) -> Result<(), FactsError> {
+        let interfaces = self.posted().leased.len();
+        let facts = Arc::new(Facts::new(interfaces, told)?);
+        let before = std::mem::replace(&mut self.posted().facts, facts);
+        // Released here, not while the guest thread waits.
+        drop(before);
+        Ok(())
+    }
+
+    /// What the guest is told now.
+    pub fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.posted().facts)
+    }
+
+    /// Notes that an interface was given its lease; says whether it is the first time in this life of the machine.
+    pub fn lease_given(&self, interface: usize) -> bool {
+        let mut posted = self.posted();
+        let leased = posted.leased.get_mut(interface);
+        leased.is_some_and(|leased| !std::mem::replace(leased, true))
+    }
+
+    /// The machine begins a new life.
+    pub fn reset(&self) {
+        self.posted().leased.fill(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{lease, told};
+    use super::*;
+
+    #[test]
+    fn a_possible_story_is_told_and_leases_are_noted_once_a_life() {
+        let board = Board::new(1, told()).unwrap();
+        assert_eq!(board.facts().user_data.as_deref(), Some(b"#!/bin/sh\n".as_slice()));
+        let seen = [board.lease_given(0), board.lease_given(0), board.lease_given(1)];
+        assert_eq!(seen, [true, false, false]);
+        board.reset();
+        assert!(board.lease_given(0));
+    }
+
+    #[test]
+    fn what_is_told_anew_replaces_what_was_and_what_is_refused_does_not() {
+        let board = Board::new(1, told()).unwrap();
+        let mut other = told();
+        other.metadata.user_data = None;
+        board.tell(other).unwrap();
+        assert!(board.facts().user_data.is_none());
+        let mut wrong = told();
+        wrong.leases.clear();
+        let refused = board.tell(wrong);
+        assert!(matches!(
+            refused,
+            Err(FactsError::Leases {
+                leases: 0,
+                interfaces: 1
+            })
+        ));
+        assert!(board.facts().user_data.is_none());
+    }
+
+    #[test]
+    fn impossible_leases_are_refused() {
+        let wrong = [
+            Lease { prefix: 31, ..lease() },
+            Lease { prefix: 0, ..lease() },
+            Lease { mtu: 67, ..lease() },
+            Lease { seconds: 0, ..lease() },
+            Lease {
+                name_servers: vec![[10, 0, 0, 2].into(); 9],
+                ..lease()
+            },
+            Lease {
+                ntp_servers: vec![[10, 0, 0, 2].into(); 9],
+                ..lease()
+            },
+            Lease {
+                host_name: Some("two words".into()),
+                ..lease()
+            },
+            Lease {
+                host_name: Some(String::new()),
+                ..lease()
+            },
+            Lease {
+                domain_name: Some("d".repeat(256)),
+                ..lease()
+            },
+            Lease {
+                domain_name: Some("a\nb".into()),
+                ..lease()
+            },
+        ];
+        for lease in wrong {
+            let story = Told {
+                leases: vec![lease.clone()],
+                ..told()
+            };
+            assert!(matches!(Facts::new(1, story), Err(FactsError::Lease(_))), "{lease:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_metadata_is_refused() {
+        let with = |change: &dyn Fn(&mut Metadata)| {
+            let mut story = told();
+            change(&mut story.metadata);
+            Facts::new(1, story)
+        };
+        let leaf = |path: &str, value: &str| {
+            let (path, value) = (path.to_owned(), value.to_owned());
+            with(&move |metadata| drop(metadata.leaves.insert(path.clone(), value.clone())))
+        };
+        assert!(leaf("meta-data/x", "").is_ok());
+        assert!(matches!(leaf("user-data", ""), Err(FactsError::Leaf(_))));
+        assert!(matches!(leaf("api/token", ""), Err(FactsError::Leaf(_))));
+        assert!(matches!(leaf("meta-data/ami-id/x", ""), Err(FactsError::Tree(_))));
+        let long = format!("meta-data/{}", "x".repeat(Metadata::PATH_MAX));
+        assert!(matches!(leaf(&long, ""), Err(FactsError::Leaf(_))));
+        let value = "x".repeat(Metadata::VALUE_MAX + 1);
+        assert!(matches!(leaf("meta-data/x", &value), Err(FactsError::Leaf(_))));
+        let many = with(&|metadata| {
+            let more = (0..=Metadata::LEAVES_MAX).map(|n| (format!("meta-data/n/{n}"), String::new()));
+            metadata.leaves.extend(more);
+        });
+        assert!(matches!(many, Err(FactsError::Leaves(_))));
+        for hops in [0, 65] {
+            let limited = with(&|metadata| metadata.options.hop_limit = hops);
+            assert!(matches!(limited, Err(FactsError::HopLimit(_))));
+        }
+    }
+
+    #[test]
+    fn user_data_is_bounded_as_in_ec2() {
+        let given = |text: String| {
+            let mut story = told();
+            story.metadata.user_data = Some(text);
+            Facts::new(1, story)
+        };
+        let most = vec![0xff; Metadata::USER_DATA_MAX];
+        let facts = given(Base64::encode_string(&most)).unwrap();
+        assert_eq!(facts.user_data, Some(most));
+        for length in [Metadata::USER_DATA_MAX + 1, Metadata::USER_DATA_MAX + 3] {
+            let more = given(Base64::encode_string(&vec![0; length]));
+            assert!(matches!(more, Err(FactsError::UserDataLength)), "{length}");
+        }
+        assert!(matches!(given("***".into()), Err(FactsError::UserData(_))));
+    }
+}

@@ -1,0 +1,22 @@
+//! What the monitor answers its guest itself: DHCP ([`dhcp`]) and the instance metadata service ([`service`]).
+//!
+//! ```text
+//!  control ──Told──► Board ◄──looks── guest thread ──► DHCP socket   ┐ of each interface,
+//!                                       (Server)   ──► HTTP socket   ┘ bound to its tap
+//! ```
+//! The supervisor starts the thread at the launch, with the sockets that came along; it outlives every reset. It holds
+//! no other file, makes no socket, and what a guest can make it hold is bounded.
+
+mod connection;
+mod dhcp;
+mod facts;
+mod http;
+mod server;
+mod service;
+#[cfg(test)]
+mod testing;
+mod tokens;
+mod tree;
+
+pub use facts::{Board, FactsError};
+pub use server::{Interface, Server};

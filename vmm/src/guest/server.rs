@@ -1,0 +1,249 @@
+//! The guest thread: one epoll over the sockets of all interfaces and the connections that they accept.
+//!
+//! Nothing here waits but `epoll`, and what one wake-up does is bounded, whatever the guest sends.
+
+use super::connection::{Connection, Desk, Over};
+use super::dhcp;
+use super::facts::Board;
+use super::tokens::Tokens;
+use crate::virtio::net::Mac;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, sendto};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The most connections at one time. When one more comes, that goes whose time would be over first.
+const CONNECTIONS_MAX: usize = 64;
+/// The most messages of one interface, and the most new connections, that one wake-up looks at.
+const BATCH: usize = 16;
+/// For how long no connections are accepted after one could not be, for a reason that is not its own.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The sockets behind one interface of the guest.
+pub struct Interface {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// UDP, bound to its tap.
+    pub dhcp: OwnedFd,
+    /// TCP, listening, bound to its tap.
+    pub metadata: OwnedFd,
+}
+
+/// What an event of epoll belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Dhcp(usize),
+    Listener(usize),
+    Connection(u64),
+}
+
+impl Source {
+    /// Above what a count of interfaces or connections ever gets to.
+    const SHIFT: u32 = 2;
+
+    fn data(self) -> EventData {
+        let (number, kind) = match self {
+            Self::Dhcp(interface) => (interface as u64, 0),
+            Self::Listener(interface) => (interface as u64, 1),
+            Self::Connection(token) => (token, 2),
+        };
+        EventData::new_u64(number << Self::SHIFT | kind)
+    }
+
+    fn of(data: u64) -> Self {
+        let number = data >> Self::SHIFT;
+        let interface = usize::try_from(number).unwrap_or(usize::MAX);
+        match data & 3 {
+            0 => Self::Dhcp(interface),
+            1 => Self::Listener(interface),
+            _ => Self::Connection(number),
+        }
+    }
+}
+
+/// The server.
+pub struct Server {
+    epoll: OwnedFd,
+    interfaces: Vec<Interface>,
+    desk: Desk,
+    connections: BTreeMap<u64, Connection>,
+    next_token: u64,
+    /// When connections are accepted again; none while they are.
+    paused_until: Option<Instant>,
+}
+
+impl Server {
+    /// A server for `interfaces`, of what `board` says.
+    ///
+    /// # Errors
+    /// The sockets can't be waited for, or the system has no random numbers.
+    pub fn new(interfaces: Vec<Interface>, board: Arc<Board>) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        for (place, interface) in interfaces.iter().enumerate() {
+            // Accepting has no flag of its own against waiting, as receiving has.
+            let flags = fcntl_getfl(&interface.metadata)? | OFlags::NONBLOCK;
+            fcntl_setfl(&interface.metadata, flags)?;
+            epoll::add(&epoll, &interface.dhcp, Source::Dhcp(place).data(), EventFlags::IN)?;
+        }
+        let desk = Desk {
+            board,
+            tokens: Tokens::new()?,
+            since: Instant::now(),
+        };
+        let server = Self {
+            epoll,
+            interfaces,
+            desk,
+            connections: BTreeMap::new(),
+            next_token: 0,
+            paused_until: None,
+        };
+        server.listen()?;
+        Ok(server)
+    }
+
+    /// Serves for ever; `on_lease` is told of each interface that was given its lease, once a life of the machine.
+    /// Returns only why it can't any more.
+    pub fn serve(mut self, on_lease: &dyn Fn(Mac)) -> io::Error {
+        loop {
+            if let Err(error) = self.turn(on_lease) {
+                return error;
+            }
+        }
+    }
+
+    fn turn(&mut self, on_lease: &dyn Fn(Mac)) -> io::Result<()> {
+        let mut events = Vec::with_capacity(32);
+        let timeout = self.timeout(Instant::now());
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let now = Instant::now();
+        for event in &events {
+            match Source::of(event.data.u64()) {
+                Source::Dhcp(interface) => self.dhcp(interface, on_lease),
+                Source::Listener(interface) => self.accept(interface, now),
+                Source::Connection(token) => self.exchange(token, event.flags, now),
+            }
+        }
+        self.connections.retain(|_, connection| connection.deadline() > now);
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    /// How long nothing need be done by itself; none is for ever.
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let deadlines = self.connections.values().map(Connection::deadline);
+        let next = deadlines.chain(self.paused_until).min()?;
+        // Up to the millisecond that epoll counts in: waking before would be for nothing.
+        let left = next.saturating_duration_since(now) + Duration::from_millis(1);
+        Timespec::try_from(left).ok()
+    }
+
+    fn listen(&self) -> io::Result<()> {
+        for (place, interface) in self.interfaces.iter().enumerate() {
+            epoll::add(
+                &self.epoll,
+                &interface.metadata,
+                Source::Listener(place).data(),
+                EventFlags::IN,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, now: Instant) {
+        if self.paused_until.is_none() {
+            for interface in &self.interfaces {
+                // It fails only for what is not waited for anyway.
+                let _ = epoll::delete(&self.epoll, &interface.metadata);
+            }
+            self.paused_until = Some(now + ACCEPT_PAUSE);
+        }
+    }
+
+    fn dhcp(&self, place: usize, on_lease: &dyn Fn(Mac)) {
+        let Some(interface) = self.interfaces.get(place) else {
+            return;
+        };
+        let facts = self.desk.board.facts();
+        let Some(lease) = facts.leases.get(place) else { return };
+        let mut buffer = [0; dhcp::MESSAGE_MAX];
+        for _ in 0..BATCH {
+            let length = match recv(&interface.dhcp, &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((_, length)) => length,
+                Err(Errno::AGAIN) => return,
+                // What went wrong with an earlier answer is said here, and is over with that.
+                Err(_) => continue,
+            };
+            let message = buffer.get(..length).unwrap_or_default();
+            let Some(reply) = dhcp::answer(message, interface.mac, lease) else {
+                continue;
+            };
+            // An answer that can't be sent now is lost, as any datagram may be: the client asks again.
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let sent = sendto(&interface.dhcp, &reply.message, flags, &reply.to).is_ok();
+            if sent && reply.gives_lease && self.desk.board.lease_given(place) {
+                on_lease(interface.mac);
+            }
+        }
+    }
+
+    fn accept(&mut self, place: usize, now: Instant) {
+        for _ in 0..BATCH {
+            let Some(interface) = self.interfaces.get(place) else {
+                return;
+            };
+            match accept_with(&interface.metadata, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => self.welcome(socket, now),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) => return self.pause(now),
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: OwnedFd, now: Instant) {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            let first = self
+                .connections
+                .iter()
+                .min_by_key(|(_, connection)| connection.deadline());
+            let first = first.map(|(&token, _)| token);
+            first.and_then(|token| self.connections.remove(&token));
+        }
+        let token = self.next_token;
+        if epoll::add(&self.epoll, &socket, Source::Connection(token).data(), EventFlags::IN).is_ok() {
+            self.next_token += 1;
+            self.connections.insert(token, Connection::new(socket, now));
+        }
+    }
+
+    fn exchange(&mut self, token: u64, flags: EventFlags, now: Instant) {
+        // It may have given way to another since epoll returned.
+        let Some(connection) = self.connections.get_mut(&token) else {
+            return;
+        };
+        let exchanged = connection.exchange(flags, &self.desk, now).and_then(|()| {
+            let data = Source::Connection(token).data();
+            epoll::modify(&self.epoll, &*connection, data, connection.interest()).map_err(|_| Over)
+        });
+        if exchanged.is_err() {
+            self.connections.remove(&token);
+        }
+    }
+}

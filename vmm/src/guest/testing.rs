@@ -1,0 +1,40 @@
+//! A guest's story, as the tests tell it.
+
+use crate::protocol::{Lease, Metadata, MetadataOptions, Told};
+
+pub fn lease() -> Lease {
+    Lease {
+        address: [10, 0, 1, 5].into(),
+        prefix: 24,
+        router: [10, 0, 1, 1].into(),
+        name_servers: vec![[10, 0, 0, 2].into()],
+        ntp_servers: vec![[169, 254, 169, 123].into()],
+        host_name: Some("ip-10-0-1-5".into()),
+        domain_name: Some("ec2.internal".into()),
+        mtu: 9001,
+        seconds: 3600,
+    }
+}
+
+pub fn told() -> Told {
+    let leaves = [
+        ("meta-data/ami-id", "ami-1"),
+        ("meta-data/instance-id", "i-1"),
+        ("meta-data/public-keys/0=my key/openssh-key", "ssh-ed25519 AAAA my key"),
+        ("meta-data/placement/region", "us-east-1"),
+        ("dynamic/instance-identity/document", "{}"),
+    ];
+    Told {
+        leases: vec![lease()],
+        metadata: Metadata {
+            leaves: leaves.map(|(path, value)| (path.to_owned(), value.to_owned())).into(),
+            // `#!/bin/sh` and a newline.
+            user_data: Some("IyEvYmluL3NoCg==".into()),
+            options: MetadataOptions {
+                endpoint: true,
+                tokens_required: false,
+                hop_limit: 2,
+            },
+        },
+    }
+}

@@ -230,3 +230,180 @@ impl AsFd for Connection {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::told;
+    use super::*;
+    use rustix::net::sockopt::ip_ttl;
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    const BOTH: EventFlags = EventFlags::IN.union(EventFlags::OUT);
+
+    struct Pair {
+        client: TcpStream,
+        connection: Connection,
+        desk: Desk,
+        begun: Instant,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            let begun = Instant::now();
+            let mut story = told();
+            story
+                .metadata
+                .leaves
+                .insert("meta-data/long".into(), "x".repeat(32 << 10));
+            Self {
+                client,
+                connection: Connection::new(socket.into(), begun),
+                desk: Desk {
+                    board: std::sync::Arc::new(Board::new(1, story).unwrap()),
+                    tokens: Tokens::new().unwrap(),
+                    since: begun,
+                },
+                begun,
+            }
+        }
+
+        /// Lets the connection act at this second; loopback has delivered what was sent before.
+        fn act(&mut self, second: u64) -> Result<(), Over> {
+            let now = self.begun + Duration::from_secs(second);
+            self.connection.exchange(BOTH, &self.desk, now)
+        }
+
+        fn send(&mut self, text: &str, second: u64) -> Result<(), Over> {
+            self.client.write_all(text.as_bytes()).unwrap();
+            self.act(second)
+        }
+
+        /// What waits for the client.
+        fn received(&mut self) -> String {
+            self.client.set_nonblocking(true).unwrap();
+            let mut bytes = Vec::new();
+            // It ends with the connection, or where reading would have to wait.
+            let _ = self.client.read_to_end(&mut bytes);
+            self.client.set_nonblocking(false).unwrap();
+            String::from_utf8(bytes).unwrap()
+        }
+
+        /// In how many seconds from the beginning its time is over.
+        fn deadline(&self) -> u64 {
+            (self.connection.deadline() - self.begun).as_secs()
+        }
+    }
+
+    #[test]
+    fn a_head_may_come_byte_by_byte_within_its_time() {
+        let mut pair = Pair::new();
+        assert_eq!(pair.deadline(), 60);
+        let request = "GET /latest/meta-data/ami-id HTTP/1.1\r\n\r\n";
+        for (byte, second) in request.chars().zip(20..) {
+            pair.send(&byte.to_string(), second).unwrap();
+            let last = second == 20 + request.len() as u64 - 1;
+            // The time runs from the first byte on, and from the answer on for the next request.
+            assert_eq!(pair.deadline(), if last { second + 60 } else { 30 });
+        }
+        assert!(pair.received().ends_with("\r\n\r\nami-1"));
+        pair.send(request, 90).unwrap();
+        assert_eq!(pair.deadline(), 150);
+    }
+
+    #[test]
+    fn a_body_is_passed_over_however_it_comes() {
+        let mut pair = Pair::new();
+        let post = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n";
+        let get = "GET /latest/meta-data/ami-id HTTP/1.1\r\n\r\n";
+        pair.send(&format!("{post}GET {get}"), 0).unwrap();
+        let answers = pair.received();
+        assert!(
+            answers.starts_with("HTTP/1.1 405 ") && answers.ends_with("\r\n\r\nami-1"),
+            "{answers}"
+        );
+        pair.send(&format!("{post}GE"), 1).unwrap();
+        assert_eq!(pair.deadline(), 11);
+        pair.send(&format!("T {get}"), 2).unwrap();
+        let answers = pair.received();
+        assert!(
+            answers.starts_with("HTTP/1.1 405 ") && answers.ends_with("\r\n\r\nami-1"),
+            "{answers}"
+        );
+        assert_eq!(pair.deadline(), 62);
+    }
+
+    #[test]
+    fn an_answer_with_a_token_and_all_after_it_get_over_no_more_hops_than_allowed() {
+        let mut pair = Pair::new();
+        let others = ip_ttl(&pair.connection).unwrap();
+        pair.send("GET / HTTP/1.1\r\n\r\n", 0).unwrap();
+        assert_eq!(ip_ttl(&pair.connection).unwrap(), others);
+        let put = "PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n";
+        pair.send(put, 0).unwrap();
+        assert_eq!(ip_ttl(&pair.connection).unwrap(), 2);
+        pair.send("GET / HTTP/1.1\r\n\r\n", 0).unwrap();
+        assert_eq!(ip_ttl(&pair.connection).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_not_read_either_and_holds_one_answer() {
+        let mut pair = Pair::new();
+        pair.client.set_nonblocking(true).unwrap();
+        let request = b"GET /latest/meta-data/long HTTP/1.1\r\n\r\n";
+        loop {
+            match pair.client.write(&request.repeat(100)) {
+                Ok(_) => pair.act(5).unwrap(),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    pair.act(6).unwrap();
+                    if pair.connection.interest() == EventFlags::OUT {
+                        break;
+                    }
+                }
+            }
+        }
+        assert!(pair.connection.input.len() <= HEAD_MAX);
+        assert!(pair.connection.output.len() < 33 << 10);
+        let deadline = pair.deadline();
+        assert!(deadline <= 66);
+        pair.act(50).unwrap();
+        assert_eq!(pair.deadline(), deadline);
+    }
+
+    #[test]
+    fn the_last_answer_is_followed_by_a_farewell() {
+        let mut pair = Pair::new();
+        pair.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", 7)
+            .unwrap();
+        assert_eq!(pair.deadline(), 12);
+        assert_eq!(pair.received().matches("HTTP/1.1 200 OK").count(), 1);
+        pair.send("and so on", 8).unwrap();
+        assert_eq!((pair.deadline(), pair.received().len()), (12, 0));
+        pair.client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(pair.act(9), Err(Over));
+    }
+
+    #[test]
+    fn a_client_that_hangs_up_after_its_requests_gets_its_answers() {
+        let mut pair = Pair::new();
+        pair.client.write_all(b"GET / HTTP/1.1\r\n\r\nGET ").unwrap();
+        pair.client.shutdown(std::net::Shutdown::Write).unwrap();
+        pair.act(0).unwrap();
+        assert!(pair.received().starts_with("HTTP/1.1 200 OK"));
+        assert_eq!(pair.act(0), Err(Over));
+    }
+
+    #[test]
+    fn a_client_that_is_gone_ends_the_connection() {
+        let mut pair = Pair::new();
+        pair.client.write_all(b"GET ").unwrap();
+        drop(pair.client);
+        let now = pair.begun;
+        let acts = std::iter::repeat_with(|| pair.connection.exchange(BOTH, &pair.desk, now)).take(2);
+        assert_eq!(acts.last(), Some(Err(Over)));
+    }
+}

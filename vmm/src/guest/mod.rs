@@ -15,6 +15,8 @@ mod server;
 mod service;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod tree;
 

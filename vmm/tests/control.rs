@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Machine, Monitor};
+use harness::{Machine, Monitor, told};
 use kiln_vmm::protocol::{Answer, FailureKind, MAX_MESSAGE, Request, Response};
 use std::fs::File;
 use std::io::Read;
@@ -68,7 +68,8 @@ fn files_come_with_a_launch_only() {
 #[test]
 fn requests_before_the_launch_that_need_a_machine_are_refused() {
     let monitor = Monitor::start();
-    for request in [Request::PowerButton, Request::Reset, Request::Console] {
+    let tell = Request::Tell(Box::new(told()));
+    for request in [Request::PowerButton, Request::Reset, Request::Console, tell] {
         assert_eq!(kind(monitor.connect().request(&request)), FailureKind::BadRequest);
     }
 }

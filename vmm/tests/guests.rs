@@ -3,9 +3,12 @@
 mod harness;
 
 use harness::tap::Namespace;
-use harness::{Device, Machine, Monitor, guest, kvm};
+use harness::{Device, Interface, Machine, Monitor, guest, kvm, told};
 use kiln_vmm::protocol::{Answer, DeviceSpec, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 fn status(response: Response) -> kiln_vmm::protocol::Status {
@@ -104,6 +107,57 @@ fn resets_leave_nothing_behind() {
     let (files_later, threads_later) = after(28);
     assert!(files_later < files + 20, "{files} open files became {files_later}");
     assert!(threads_later < threads + 10, "{threads} threads became {threads_later}");
+}
+
+/// Who the metadata service at `address` says that its guest is.
+fn instance_id(address: SocketAddr) -> String {
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .write_all(b"GET /latest/meta-data/instance-id HTTP/1.0\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer.rsplit("\r\n").next().unwrap().to_owned()
+}
+
+#[test]
+fn a_guest_is_answered_over_resets_and_hears_what_is_told_anew() {
+    let Some(kvm) = kvm() else { return };
+    let mut monitor = Monitor::start();
+    let kernel = guest("reset", monitor.directory());
+    let any = (Ipv4Addr::LOCALHOST, 0);
+    let (dhcp, metadata) = (UdpSocket::bind(any).unwrap(), TcpListener::bind(any).unwrap());
+    let address = metadata.local_addr().unwrap();
+    let interface = Interface {
+        told: told(),
+        dhcp: File::from(OwnedFd::from(dhcp)),
+        metadata: File::from(OwnedFd::from(metadata)),
+    };
+    status(monitor.launch(
+        kvm,
+        Machine {
+            interface: Some(interface),
+            ..Machine::small(&kernel)
+        },
+    ));
+    assert_eq!(instance_id(address), "i-1");
+    monitor.connect().await_event(|event| *event == Event::Reset);
+    assert_eq!(instance_id(address), "i-1");
+    let mut other = told();
+    other
+        .metadata
+        .leaves
+        .insert("meta-data/instance-id".into(), "i-2".into());
+    let mut client = monitor.connect();
+    let told = client.request(&Request::Tell(Box::new(other.clone())));
+    assert!(matches!(told, Response::Ok(Answer::Done)), "{told:?}");
+    assert_eq!(instance_id(address), "i-2");
+    other.leases.clear();
+    let refused = client.request(&Request::Tell(Box::new(other)));
+    assert!(matches!(refused, Response::Error(failure) if failure.kind == FailureKind::BadRequest));
+    assert_eq!(instance_id(address), "i-2");
+    client.request(&Request::Stop);
+    assert_eq!(monitor.wait().reason, EndReason::Stopped);
 }
 
 #[test]

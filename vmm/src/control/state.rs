@@ -92,6 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_new_subscriber_is_told_of_the_leases_of_this_life_only() {
+        let mut view = MachineView::default();
+        let mac: Mac = "02:00:5e:10:00:01".parse().unwrap();
+        let told = view.leased(mac, 7);
+        assert_eq!(view.history(), [told]);
+        view.reset();
+        assert_eq!(view.history(), []);
+    }
+
+    #[test]
     fn a_machine_that_resets_for_ever_does_not_make_its_timeline_grow() {
         let mut view = MachineView::default();
         view.reached(Stage::Launched, 1);

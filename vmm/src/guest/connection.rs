@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_ip_ttl;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the rest of a request may take.
@@ -26,7 +27,7 @@ const KEPT_CAPACITY: usize = 2 << 10;
 /// What requests are answered from.
 pub struct Desk {
     /// What the guest is told.
-    pub board: std::sync::Arc<Board>,
+    pub board: Arc<Board>,
     /// The tokens of this process.
     pub tokens: Tokens,
     /// The moment from which the tokens' times count.
@@ -263,7 +264,7 @@ mod tests {
                 client,
                 connection: Connection::new(socket.into(), begun),
                 desk: Desk {
-                    board: std::sync::Arc::new(Board::new(1, story).unwrap()),
+                    board: Arc::new(Board::new(1, story).unwrap()),
                     tokens: Tokens::new().unwrap(),
                     since: begun,
                 },
@@ -354,9 +355,14 @@ mod tests {
         let mut pair = Pair::new();
         pair.client.set_nonblocking(true).unwrap();
         let request = b"GET /latest/meta-data/long HTTP/1.1\r\n\r\n";
+        let requests = request.repeat(100);
+        let mut sent = 0;
         loop {
-            match pair.client.write(&request.repeat(100)) {
-                Ok(_) => pair.act(5).unwrap(),
+            match pair.client.write(&requests[sent % request.len()..]) {
+                Ok(count) => {
+                    sent += count;
+                    pair.act(5).unwrap();
+                }
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
                     pair.act(6).unwrap();

@@ -13,8 +13,8 @@ mod facts;
 mod http;
 mod server;
 mod service;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -1,7 +1,14 @@
-//! A guest's story, as the tests tell it.
+//! What the tests and fuzzers look into: the parsers behind the sockets, and a guest's story as the tests tell it.
+
+pub use super::dhcp::answer as answer_dhcp;
+pub use super::facts::Facts;
+pub use super::http::Head;
+pub use super::service::answer as answer_metadata;
+pub use super::tokens::Tokens;
 
 use crate::protocol::{Lease, Metadata, MetadataOptions, Told};
 
+/// The lease of an interface with 10.0.1.5/24.
 pub fn lease() -> Lease {
     Lease {
         address: [10, 0, 1, 5].into(),
@@ -16,6 +23,7 @@ pub fn lease() -> Lease {
     }
 }
 
+/// What a guest with one interface is told.
 pub fn told() -> Told {
     let leaves = [
         ("meta-data/ami-id", "ami-1"),

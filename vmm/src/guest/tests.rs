@@ -35,7 +35,7 @@ fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
     let (sender, leases) = channel();
     thread::spawn(move || {
         sandbox::confine(&Filter::guest().unwrap());
-        let error = server.serve(&|mac| drop(sender.send(mac)));
+        let error = server.serve(&|mac| sender.send(mac).unwrap_or_default());
         panic!("the server has ended: {error}");
     });
     Served {
@@ -170,11 +170,8 @@ fn clients_that_never_read_shut_nobody_out() {
 fn namespace() -> (UdpSocket, UdpSocket, TcpListener) {
     let inside = || {
         // SAFETY: it changes only this thread, which ends when the sockets are made.
-        assert_eq!(
-            unsafe { libc::unshare(libc::CLONE_NEWNET) },
-            0,
-            "the test must be run by root"
-        );
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        assert_eq!(left, 0, "the test must be run by root");
         let bind = |port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
         let (server, client) = (bind(67), bind(68));
         loopback_up(&client);

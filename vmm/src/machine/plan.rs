@@ -256,6 +256,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::testing::told;
 
     fn spec() -> MachineSpec {
         MachineSpec {
@@ -336,6 +337,47 @@ mod tests {
         assert!(matches!(
             plan(MachineSpec { smbios, ..spec() }, 4),
             Err(PlanError::Uuid(_))
+        ));
+    }
+
+    #[test]
+    fn the_sockets_of_interfaces_come_along_and_impossible_interfaces_are_refused() {
+        let plan = |change: fn(&mut GuestServices)| {
+            let interface = InterfaceService {
+                mac: "02:00:5e:10:00:01".into(),
+                dhcp: FileIndex(4),
+                metadata: FileIndex(5),
+            };
+            let mut guest = GuestServices {
+                interfaces: vec![interface],
+                told: told(),
+            };
+            change(&mut guest);
+            let files = (0..6).map(|_| tempfile::tempfile().unwrap()).collect();
+            let launch = MachineSpec {
+                guest: Some(guest),
+                ..spec()
+            };
+            Plan::new(launch, files)
+        };
+        let (planned, files) = plan(|_| ()).unwrap();
+        assert!(planned.board.is_some() && files.interfaces.len() == 1);
+        let refused = |change| plan(change).err();
+        assert!(matches!(
+            refused(|guest| guest.interfaces[0].mac = "01:00:5e:10:00:01".into()),
+            Some(PlanError::Mac(_))
+        ));
+        assert!(matches!(
+            refused(|guest| guest.told.leases.clear()),
+            Some(PlanError::Told(FactsError::Leases { .. }))
+        ));
+        assert!(matches!(
+            refused(|guest| guest.interfaces[0].dhcp = FileIndex(0)),
+            Some(PlanError::FileNamedTwice(0))
+        ));
+        assert!(matches!(
+            refused(|guest| guest.interfaces = vec![guest.interfaces[0].clone(); 16]),
+            Some(PlanError::Interfaces(16))
         ));
     }
 

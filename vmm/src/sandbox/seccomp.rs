@@ -309,4 +309,33 @@ mod tests {
         }
         assert!(killed(confined(filter(&[]), ioctl(libc::TUNSETOFFLOAD))));
     }
+
+    #[test]
+    fn the_guest_s_thread_may_limit_hops_and_set_no_other_option_of_a_socket_and_make_none() {
+        // SAFETY: there is no such descriptor, so no call gets as far as its argument.
+        let set =
+            |level: i32, option: i32| move || unsafe { libc::syscall(libc::SYS_setsockopt, -1, level, option, 0, 0) };
+        assert_eq!(confined(Filter::guest(), set(libc::IPPROTO_IP, libc::IP_TTL)), 0);
+        for (level, option) in [
+            (libc::IPPROTO_IP, libc::IP_OPTIONS),
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
+            (libc::SOL_SOCKET, libc::IP_TTL),
+        ] {
+            assert!(
+                killed(confined(Filter::guest(), set(level, option))),
+                "{level} {option}"
+            );
+        }
+        for call in [
+            libc::SYS_socket,
+            libc::SYS_connect,
+            libc::SYS_bind,
+            libc::SYS_openat,
+            libc::SYS_read,
+        ] {
+            // SAFETY: as above.
+            let forbidden = || unsafe { libc::syscall(call, -1, 0, 0) };
+            assert!(killed(confined(Filter::guest(), forbidden)), "system call {call}");
+        }
+    }
 }

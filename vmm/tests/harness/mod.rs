@@ -4,7 +4,10 @@
 
 pub mod tap;
 
-use kiln_vmm::protocol::{Answer, Boot, DeviceSpec, Event, FileIndex, MachineSpec, Report, Request, Response, Smbios};
+use kiln_vmm::protocol::{
+    Answer, Boot, DeviceSpec, Event, FileIndex, GuestServices, InterfaceService, Lease, MachineSpec, Metadata,
+    MetadataOptions, Report, Request, Response, Smbios, Told,
+};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IoSlice, Write};
@@ -176,6 +179,22 @@ impl Monitor {
             }
             device.spec
         });
+        let devices = devices.collect();
+        let guest = machine.interface.map(|Interface { told, dhcp, metadata }| {
+            let mut add = |file| {
+                files.push(file);
+                FileIndex(u8::try_from(files.len() - 1).unwrap())
+            };
+            let interface = InterfaceService {
+                mac: "02:00:5e:10:00:01".into(),
+                dhcp: add(dhcp),
+                metadata: add(metadata),
+            };
+            GuestServices {
+                interfaces: vec![interface],
+                told,
+            }
+        });
         let spec = MachineSpec {
             instance_id: "i-0123456789abcdef0".into(),
             vcpus: machine.vcpus,
@@ -184,13 +203,13 @@ impl Monitor {
                 uuid: "ec2a0000-0000-4000-8000-000000000001".into(),
                 product: "t3.micro".into(),
             },
-            devices: devices.collect(),
+            devices,
             boot: Boot::Kernel {
                 kernel: FileIndex(3),
                 ramdisk: None,
                 command_line: machine.command_line.into(),
             },
-            guest: None,
+            guest,
             kvm: FileIndex(0),
             console_log: FileIndex(1),
             report: FileIndex(2),
@@ -240,6 +259,45 @@ pub struct Machine<'a> {
     pub command_line: &'a str,
     /// Devices with their files.
     pub devices: Vec<Device>,
+    /// Its interface that is served, and what it is told.
+    pub interface: Option<Interface>,
+}
+
+/// The sockets behind an interface to launch with.
+pub struct Interface {
+    /// What the guest is told.
+    pub told: Told,
+    /// UDP.
+    pub dhcp: File,
+    /// TCP, listening.
+    pub metadata: File,
+}
+
+/// What a guest is told that is the instance i-1.
+pub fn told() -> Told {
+    let lease = Lease {
+        address: [10, 0, 1, 5].into(),
+        prefix: 24,
+        router: [10, 0, 1, 1].into(),
+        name_servers: Vec::new(),
+        ntp_servers: Vec::new(),
+        host_name: None,
+        domain_name: None,
+        mtu: 1500,
+        seconds: 3600,
+    };
+    Told {
+        leases: vec![lease],
+        metadata: Metadata {
+            leaves: [("meta-data/instance-id".into(), "i-1".into())].into(),
+            user_data: None,
+            options: MetadataOptions {
+                endpoint: true,
+                tokens_required: false,
+                hop_limit: 1,
+            },
+        },
+    }
 }
 
 /// A device to launch with.
@@ -259,6 +317,7 @@ impl<'a> Machine<'a> {
             memory: 16 << 20,
             command_line: "",
             devices: Vec::new(),
+            interface: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::protocol::Lease;
 use crate::virtio::net::Mac;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The longest message that is read, in bytes: what fits into the largest frame of an interface would be no better.
+/// The longest message that is read, in bytes: no client has a longer one, and the rest of it would be lost.
 pub const MESSAGE_MAX: usize = 1500;
 /// The port of clients.
 const CLIENT: u16 = 68;

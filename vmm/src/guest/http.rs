@@ -182,7 +182,8 @@ impl<'a> Answer<'a> {
         let Status(code, reason) = self.status;
         let connection = if keep { "keep-alive" } else { "close" };
         let mut head = format!(
-            "HTTP/1.1 {code} {reason}\r\nServer: EC2ws\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {connection}\r\n",
+            "HTTP/1.1 {code} {reason}\r\nServer: EC2ws\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
+             Connection: {connection}\r\n",
             self.content_type,
             self.body.len(),
         );

@@ -44,7 +44,7 @@ enum Source {
 }
 
 impl Source {
-    /// Above what a count of interfaces or connections ever gets to.
+    /// The bits that tell the kind; the number stands above them.
     const SHIFT: u32 = 2;
 
     fn data(self) -> EventData {

@@ -266,7 +266,8 @@ impl Lease {
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// The values by their paths below the version, `meta-data/ami-id` for instance. All lie in `meta-data` or
-    /// `dynamic`. A directory `0=name` is listed by that name and found as `0`, as EC2's `public-keys` are.
+    /// `dynamic`. A directory `0=name` is listed by that name and found as `0`, as EC2's `public-keys` are; it holds values
+    /// only, so that its name may have slashes.
     pub leaves: BTreeMap<String, String>,
     /// `user-data` in base64, at most [`Self::USER_DATA_MAX`] bytes before it was encoded.
     pub user_data: Option<String>,

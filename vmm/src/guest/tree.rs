@@ -3,7 +3,6 @@
 //! [`super::facts`] plants it; [`super::service`] looks into it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// How deep a tree is at most, in directories.
 const DEPTH_MAX: usize = 16;
@@ -33,40 +32,39 @@ pub enum Node {
 pub struct Directory(BTreeMap<String, Node>);
 
 impl Directory {
-    /// Puts `value` at `path`, whose names are parted by slashes.
+    /// Puts `value` at `path`, whose names are parted by slashes. Only the name of a numbered directory may have some
+    /// itself, as a key pair's may: it goes as far as the last one of the path.
     ///
     /// # Errors
     /// It is no path, or something else is in its way.
     pub fn insert(&mut self, path: &str, value: String) -> Result<(), TreeError> {
-        let wrong = |name: &str| name.is_empty() || name.chars().any(char::is_control);
-        if path.split('/').any(wrong) || path.split('/').count() > DEPTH_MAX {
-            return Err(TreeError::Path(path.to_owned()));
-        }
         let conflict = || TreeError::Conflict(path.to_owned());
-        let (parents, name) = path
-            .rsplit_once('/')
-            .map_or((None, path), |(parents, name)| (Some(parents), name));
+        let (parents, name) = names(path).ok_or_else(|| TreeError::Path(path.to_owned()))?;
         let mut directory = self;
-        for parent in parents.into_iter().flat_map(|parents| parents.split('/')) {
+        for parent in parents {
+            // Two directories of one number could not be told apart.
+            if !directory.0.contains_key(parent) && directory.find(number(parent).unwrap_or(parent)).is_some() {
+                return Err(conflict());
+            }
             let node = directory.0.entry(parent.to_owned());
             match node.or_insert_with(|| Node::Directory(Self::default())) {
                 Node::Directory(next) => directory = next,
                 Node::Leaf(_) => return Err(conflict()),
             }
         }
-        match directory.0.entry(name.to_owned()) {
-            Entry::Vacant(place) => place.insert(Node::Leaf(value)),
-            Entry::Occupied(_) => return Err(conflict()),
-        };
+        if directory.find(name).is_some() {
+            return Err(conflict());
+        }
+        directory.0.insert(name.to_owned(), Node::Leaf(value));
         Ok(())
     }
 
     /// What is in this directory by the name `name`; `0` finds the directory `0=…`, too.
     pub fn find(&self, name: &str) -> Option<&Node> {
         self.0.get(name).or_else(|| {
-            let mut from = self.0.range(format!("{name}=")..);
-            let (listed, node) = from.next()?;
-            (is_numbered(listed, node) && number(listed) == Some(name)).then_some(node)
+            let numbered = self.0.range(format!("{name}=")..);
+            let mut numbered = numbered.take_while(|(listed, _)| number(listed) == Some(name));
+            numbered.find_map(|(_, node)| matches!(node, Node::Directory(_)).then_some(node))
         })
     }
 
@@ -83,6 +81,24 @@ impl Directory {
         });
         names.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The directories in `path`, and the name of the value in the last of them.
+fn names(path: &str) -> Option<(Vec<&str>, &str)> {
+    let (mut rest, name) = path
+        .rsplit_once('/')
+        .map_or((None, path), |(rest, name)| (Some(rest), name));
+    let mut parents = Vec::new();
+    while let Some(left) = rest {
+        let (parent, after) = match left.split_once('/') {
+            Some((parent, after)) if number(parent).is_none() => (parent, Some(after)),
+            _ => (left, None),
+        };
+        parents.push(parent);
+        rest = after;
+    }
+    let possible = |name: &&str| !name.is_empty() && !name.chars().any(char::is_control);
+    (parents.len() < DEPTH_MAX && parents.iter().chain([&name]).all(possible)).then_some((parents, name))
 }
 
 fn number(name: &str) -> Option<&str> {
@@ -144,6 +160,42 @@ mod tests {
     }
 
     #[test]
+    fn a_key_s_name_may_have_slashes_and_equal_signs() {
+        for name in [
+            "0=alice/laptop",
+            "0=a//b",
+            "0=/",
+            "0=x=1/y=2",
+            &format!("0={}", "/".repeat(255)),
+        ] {
+            let tree = tree(&[(format!("public-keys/{name}/openssh-key"), "key".to_owned())].into()).unwrap();
+            let Some(Node::Directory(keys)) = tree.find("public-keys") else {
+                panic!("no directory")
+            };
+            assert_eq!(keys.listing(), name);
+            let Some(Node::Directory(key)) = keys.find("0") else {
+                panic!("no key")
+            };
+            assert!(matches!(key.find("openssh-key"), Some(Node::Leaf(text)) if text == "key"));
+        }
+    }
+
+    #[test]
+    fn a_number_is_one_directory_s() {
+        let with = |paths: [&str; 2]| tree(&paths.map(|path| (path.to_owned(), String::new())).into());
+        for paths in [["0=a/x", "0=b/x"], ["0/x", "0=a/x"], ["0", "0=a/x"]] {
+            assert_eq!(with(paths).unwrap_err(), TreeError::Conflict(paths[1].to_owned()));
+        }
+        let mut numbered = with(["0=a/x", "0=a/y"]).unwrap();
+        assert_eq!(
+            numbered.insert("0", String::new()),
+            Err(TreeError::Conflict("0".to_owned()))
+        );
+        let beside = with(["0=a", "0=b/x"]).unwrap();
+        assert!(matches!(beside.find("0"), Some(Node::Directory(_))));
+    }
+
+    #[test]
     fn a_value_with_a_number_in_its_name_is_found_by_its_name_only() {
         let tree = tree(&[("0=tag".to_owned(), "value".to_owned())].into()).unwrap();
         assert!(tree.find("0").is_none());
@@ -170,8 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn walking_the_listings_reaches_every_value_and_nothing_else(
-            // A number has one name, so it is never two directories.
-            leaves in prop::collection::btree_map("([a-cä=]|[0-9]=k)(/([a-cä=]|[0-9]=k)){0,4}", ".*", 0..40)
+            leaves in prop::collection::btree_map("([a-cä=]|[0-2]=[kl])(/([a-cä=0]|[0-2]=[kl])){0,4}", ".*", 0..40)
         ) {
             let (mut planted, mut kept) = (Directory::default(), BTreeMap::new());
             for (path, value) in leaves {

@@ -1,7 +1,8 @@
 //! One connection to the metadata service: bounded buffers both ways, requests in, answers out, and never waiting.
 //!
 //! The guest may send anything, half of it, or nothing, and need not read. So the next request is looked at only when
-//! the last answer is gone, and for everything a connection waits for there is a time.
+//! the last answer is gone, and for everything a connection waits for there is a time. When it is over nothing stays
+//! behind in the host's kernel: what was not taken by then is thrown away, not offered on for minutes.
 
 use super::facts::Board;
 use super::http::{Answer, HEAD_MAX, Head, Status};
@@ -9,8 +10,9 @@ use super::service;
 use super::tokens::Tokens;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_ip_ttl;
+use rustix::net::sockopt::{set_ip_ttl, set_socket_linger};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a connection may do nothing, and how long a client may take to read an answer.
 const IDLE_TIME: Duration = Duration::from_secs(60);
-/// How long a client may take to hang up after the last answer.
+/// How long a client may take to get the last answer and to hang up.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
 /// What a buffer that was emptied may keep of its memory.
 const KEPT_CAPACITY: usize = 2 << 10;
@@ -47,7 +49,7 @@ enum Wait {
     Rest,
     /// The client to read its answer.
     Reader,
-    /// The client to hang up.
+    /// The client to get the last answer and to hang up.
     Farewell,
 }
 
@@ -80,8 +82,13 @@ pub struct Connection {
 
 impl Connection {
     /// A connection on an accepted socket.
-    pub fn new(socket: OwnedFd, now: Instant) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The socket is gone already.
+    pub fn new(socket: OwnedFd, now: Instant) -> io::Result<Self> {
+        // Sockets that are closed with something unsent count against a bound that all of the host shares.
+        set_socket_linger(&socket, Some(Duration::ZERO))?;
+        Ok(Self {
             socket,
             input: Vec::new(),
             output: Vec::new(),
@@ -91,7 +98,7 @@ impl Connection {
             last: false,
             wait: Wait::Request,
             deadline: now + Wait::Request.time(),
-        }
+        })
     }
 
     /// When its time is over.
@@ -99,11 +106,13 @@ impl Connection {
         self.deadline
     }
 
-    /// What epoll should wait for.
-    pub fn interest(&self) -> EventFlags {
+    /// What epoll should wait for; none is nothing at all, when both sides have hung up and only time is given to what
+    /// is still on its way.
+    pub fn interest(&self) -> Option<EventFlags> {
         match self.wait {
-            Wait::Reader => EventFlags::OUT,
-            Wait::Request | Wait::Rest | Wait::Farewell => EventFlags::IN,
+            Wait::Reader => Some(EventFlags::OUT),
+            Wait::Farewell if self.finished => None,
+            Wait::Request | Wait::Rest | Wait::Farewell => Some(EventFlags::IN),
         }
     }
 
@@ -124,13 +133,12 @@ impl Connection {
             answered = true;
             self.flush()?;
         }
+        // Nothing more can be asked. The answers may still be on their way, and closing would throw them away.
+        self.last |= self.finished && self.output.is_empty();
         let wait = self.waits_for();
         if wait == Wait::Farewell && self.wait != wait {
             // What the client may still be sending is read: a reset could overtake the answer.
             shutdown(&self.socket, Shutdown::Write).map_err(|_| Over)?;
-        }
-        if self.finished && wait != Wait::Reader {
-            return Err(Over);
         }
         if answered || wait != self.wait {
             self.deadline = now + wait.time();
@@ -262,7 +270,7 @@ mod tests {
                 .insert("meta-data/long".into(), "x".repeat(32 << 10));
             Self {
                 client,
-                connection: Connection::new(socket.into(), begun),
+                connection: Connection::new(socket.into(), begun).unwrap(),
                 desk: Desk {
                     board: Arc::new(Board::new(1, story).unwrap()),
                     tokens: Tokens::new().unwrap(),
@@ -366,7 +374,7 @@ mod tests {
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
                     pair.act(6).unwrap();
-                    if pair.connection.interest() == EventFlags::OUT {
+                    if pair.connection.interest() == Some(EventFlags::OUT) {
                         break;
                     }
                 }
@@ -390,7 +398,8 @@ mod tests {
         pair.send("and so on", 8).unwrap();
         assert_eq!((pair.deadline(), pair.received().len()), (12, 0));
         pair.client.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(pair.act(9), Err(Over));
+        pair.act(9).unwrap();
+        assert_eq!((pair.deadline(), pair.connection.interest()), (12, None));
     }
 
     #[test]
@@ -399,17 +408,44 @@ mod tests {
         pair.client.write_all(b"GET / HTTP/1.1\r\n\r\nGET ").unwrap();
         pair.client.shutdown(std::net::Shutdown::Write).unwrap();
         pair.act(0).unwrap();
+        pair.act(0).unwrap();
         assert!(pair.received().starts_with("HTTP/1.1 200 OK"));
-        assert_eq!(pair.act(0), Err(Over));
+        assert_eq!((pair.deadline(), pair.connection.interest()), (5, None));
+    }
+
+    /// The states (`/proc/net/tcp`) of sockets with this port that no descriptor refers to any more.
+    fn left_behind(port: u16) -> Vec<String> {
+        let sockets = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+        let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let ours = fields.filter(|fields| fields[1].ends_with(&format!(":{port:04X}")) && fields[9] == "0");
+        ours.map(|fields| fields[3].to_owned()).collect()
     }
 
     #[test]
-    fn a_client_that_is_gone_ends_the_connection() {
+    fn an_answer_that_the_client_did_not_take_leaves_nothing_behind() {
+        // The client still takes answers, or has hung up on its side.
+        for (hangs_up, interest) in [(false, Some(EventFlags::IN)), (true, None)] {
+            let mut pair = Pair::new();
+            let port = pair.client.peer_addr().unwrap().port();
+            // More than the client's kernel takes, and no more than the connection's does.
+            let requests = "GET /latest/meta-data/long HTTP/1.1\r\n\r\n".repeat(20);
+            pair.send(&requests, 0).unwrap();
+            if hangs_up {
+                pair.client.shutdown(std::net::Shutdown::Write).unwrap();
+                pair.act(1).unwrap();
+            }
+            assert_eq!(pair.connection.interest(), interest);
+            drop(pair.connection);
+            assert_eq!(left_behind(port), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_client_that_leaves_with_its_answer_unread_ends_the_connection() {
         let mut pair = Pair::new();
-        pair.client.write_all(b"GET ").unwrap();
+        pair.send("GET / HTTP/1.1\r\n\r\n", 0).unwrap();
         drop(pair.client);
-        let now = pair.begun;
-        let acts = std::iter::repeat_with(|| pair.connection.exchange(BOTH, &pair.desk, now)).take(2);
-        assert_eq!(acts.last(), Some(Err(Over)));
+        let ended = pair.connection.exchange(BOTH, &pair.desk, pair.begun);
+        assert_eq!(ended, Err(Over));
     }
 }

@@ -226,10 +226,21 @@ impl Server {
             let first = first.map(|(&token, _)| token);
             first.and_then(|token| self.connections.remove(&token));
         }
+        // A socket that is gone already takes nobody's place.
+        let Ok(connection) = Connection::new(socket, now) else {
+            return;
+        };
         let token = self.next_token;
-        if epoll::add(&self.epoll, &socket, Source::Connection(token).data(), EventFlags::IN).is_ok() {
+        if epoll::add(
+            &self.epoll,
+            &connection,
+            Source::Connection(token).data(),
+            EventFlags::IN,
+        )
+        .is_ok()
+        {
             self.next_token += 1;
-            self.connections.insert(token, Connection::new(socket, now));
+            self.connections.insert(token, connection);
         }
     }
 
@@ -240,7 +251,11 @@ impl Server {
         };
         let exchanged = connection.exchange(flags, &self.desk, now).and_then(|()| {
             let data = Source::Connection(token).data();
-            epoll::modify(&self.epoll, &*connection, data, connection.interest()).map_err(|_| Over)
+            match connection.interest() {
+                Some(flags) => epoll::modify(&self.epoll, &*connection, data, flags),
+                None => epoll::delete(&self.epoll, &*connection),
+            }
+            .map_err(|_| Over)
         });
         if exchanged.is_err() {
             self.connections.remove(&token);

@@ -166,7 +166,7 @@ impl Filter {
         let get_flags = fcntl_get_flags().map_err(FilterError::Compile)?;
         rules.entry(libc::SYS_fcntl).or_insert_with(|| vec![get_flags]);
         if let Some(options) = rules.get_mut(&libc::SYS_setsockopt) {
-            options.push(set_ip_ttl().map_err(FilterError::Compile)?);
+            options.extend(socket_options().map_err(FilterError::Compile)?);
         }
         let ioctls = ioctl_rules(kvm, ioctls).map_err(FilterError::Compile)?;
         if !ioctls.is_empty() {
@@ -228,12 +228,17 @@ fn fcntl_get_flags() -> Result<SeccompRule, seccompiler::BackendError> {
     )?])
 }
 
-/// `setsockopt(IPPROTO_IP, IP_TTL)`: over how many hops a metadata token gets. No thread sets another option.
-fn set_ip_ttl() -> Result<SeccompRule, seccompiler::BackendError> {
-    const IPPROTO_IP: u64 = 0;
-    const IP_TTL: u64 = 2;
-    let argument = |number, value| SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
-    SeccompRule::new(vec![argument(1, IPPROTO_IP)?, argument(2, IP_TTL)?])
+/// `setsockopt` for `IP_TTL`, over how many hops a metadata token gets, and `SO_LINGER`, what becomes of unsent bytes. No
+/// thread sets another option.
+fn socket_options() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const OPTIONS: [(libc::c_int, libc::c_int); 2] =
+        [(libc::IPPROTO_IP, libc::IP_TTL), (libc::SOL_SOCKET, libc::SO_LINGER)];
+    let argument = |number, value: libc::c_int| {
+        let value = u64::try_from(value).unwrap_or(u64::MAX);
+        SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+    };
+    let rule = |(level, option)| SeccompRule::new(vec![argument(1, level)?, argument(2, option)?]);
+    OPTIONS.into_iter().map(rule).collect()
 }
 
 #[cfg(test)]
@@ -311,11 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_s_thread_may_limit_hops_and_set_no_other_option_of_a_socket_and_make_none() {
+    fn the_guest_s_thread_may_limit_hops_and_lingering_and_set_no_other_option_of_a_socket_and_make_none() {
         // SAFETY: there is no such descriptor, so no call gets as far as its argument.
         let set =
             |level: i32, option: i32| move || unsafe { libc::syscall(libc::SYS_setsockopt, -1, level, option, 0, 0) };
-        assert_eq!(confined(Filter::guest(), set(libc::IPPROTO_IP, libc::IP_TTL)), 0);
+        for (level, option) in [(libc::IPPROTO_IP, libc::IP_TTL), (libc::SOL_SOCKET, libc::SO_LINGER)] {
+            assert_eq!(confined(Filter::guest(), set(level, option)), 0, "{level} {option}");
+        }
         for (level, option) in [
             (libc::IPPROTO_IP, libc::IP_OPTIONS),
             (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 /// The versions of EC2's service. All are the last one: none has taken a path away.
-const VERSIONS: [&str; 29] = [
+const VERSIONS: [&str; 31] = [
     "1.0",
     "2007-01-19",
     "2007-03-01",
@@ -37,7 +37,9 @@ const VERSIONS: [&str; 29] = [
     "2021-01-03",
     "2021-03-23",
     "2021-07-15",
+    "2022-07-09",
     "2022-09-24",
+    "2023-02-15",
     "2024-04-11",
     "latest",
 ];

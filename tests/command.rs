@@ -229,3 +229,94 @@ fn the_default_vpc_and_its_subnet_are_listed() {
     let id = answer["Subnets"][0]["SubnetId"].as_str().unwrap().to_string();
     assert_eq!(daemon.run_kiln(&["subnets", "-q"]).trim(), id);
 }
+
+#[test]
+fn what_a_group_lets_through_is_said_shown_and_revoked() {
+    let daemon = daemon();
+    let web = daemon.run_kiln(&["groups", "create", "web", "--description", "Web servers"]);
+    assert!(web.starts_with("sg-"), "{web}");
+    daemon.run_kiln(&["groups", "create", "database"]);
+    let listed = daemon.run_kiln(&["groups"]);
+    assert!(listed.contains("Web servers") && listed.contains("default"), "{listed}");
+    assert_eq!(daemon.run_kiln(&["groups", "-q"]).lines().count(), 3);
+
+    let two = daemon.run_kiln(&[
+        "groups",
+        "allow",
+        "web",
+        "tcp",
+        "80-443",
+        "--from",
+        "0.0.0.0/0",
+        "--from",
+        "::/0",
+    ]);
+    assert_eq!(two.lines().count(), 2);
+    daemon.run_kiln(&[
+        "groups",
+        "allow",
+        "web",
+        "tcp",
+        "22",
+        "--from",
+        "203.0.113.7",
+        "--description",
+        "us",
+    ]);
+    daemon.run_kiln(&["groups", "allow", "data", "tcp", "5432", "--from", "web"]);
+    daemon.run_kiln(&["groups", "allow", "web", "icmp", "8", "--to", "10.0.0.0/8"]);
+    let shown = daemon.run_kiln(&["groups", "show", web.trim()]);
+    let rows: Vec<String> = shown
+        .lines()
+        .map(|line| {
+            line.split_whitespace()
+                .filter(|word| !word.starts_with("sgr-"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "TRAFFIC PEER DESCRIPTION RULE",
+            "tcp 22 from 203.0.113.7/32 us",
+            "tcp 80-443 from 0.0.0.0/0",
+            "tcp 80-443 from ::/0",
+            "all to 0.0.0.0/0",
+            "icmp 8 to 10.0.0.0/8",
+        ]
+    );
+    assert!(daemon.run_kiln(&["groups", "show", "database"]).contains("from web"));
+
+    daemon.run_kiln(&["groups", "revoke", "web", "tcp", "22", "--from", "203.0.113.7/32"]);
+    daemon.run_kiln(&["groups", "revoke", "web", "all", "--to", "0.0.0.0/0"]);
+    let rule = two.lines().next().unwrap();
+    assert_eq!(
+        daemon.run_kiln(&["groups", "revoke", "web", "--rule", rule]).trim(),
+        rule
+    );
+    assert_eq!(daemon.run_kiln(&["groups", "show", "web", "-q"]).lines().count(), 2);
+    for (arguments, status, word) in [
+        (&["groups", "allow", "web", "tcp", "22"][..], 2, "--from"),
+        (
+            &["groups", "allow", "web", "tcp", "3/4", "--from", "::/0"],
+            2,
+            "tcp has ports",
+        ),
+        (&["groups", "revoke", "web", "--rule", rule], 3, "kiln groups show web"),
+        (
+            &["groups", "revoke", "web", "tcp", "22", "--from", "::/0"],
+            3,
+            "InvalidPermission.NotFound",
+        ),
+        (&["groups", "show", "wed"], 3, "did you mean web?"),
+        (&["groups", "rm", "--yes", "web"], 1, "DependencyViolation"),
+        (&["groups", "rm", "database"], 2, "say --yes"),
+    ] {
+        let (ended, said) = failure(&daemon, arguments);
+        assert_eq!(ended, Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+    daemon.run_kiln(&["groups", "rm", "--yes", "database", "web"]);
+    assert_eq!(daemon.run_kiln(&["groups", "-q"]).lines().count(), 1);
+}

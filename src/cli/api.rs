@@ -227,6 +227,23 @@ pub async fn images(client: &Client) -> Result<Vec<Image>, CommandError> {
     )
 }
 
+/// A security group, as far as the command has to know one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Group {
+    /// `sg-…`.
+    pub group_id: String,
+    /// Its name, which groups of other VPCs may have too.
+    pub group_name: String,
+}
+
+/// Every security group there is.
+pub async fn groups(client: &Client) -> Result<Vec<Group>, CommandError> {
+    let answer = pages(client, "DescribeSecurityGroups", &json!({}), "SecurityGroups").await?;
+    let groups = answer.get("SecurityGroups").cloned();
+    view("DescribeSecurityGroups", groups.unwrap_or_else(|| json!([])))
+}
+
 /// A step of an instance's last start.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]

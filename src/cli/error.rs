@@ -71,7 +71,7 @@ pub enum CommandError {
     /// A name, identifier or prefix that nothing has.
     #[error("There is no {noun} {name:?}")]
     NotFound {
-        /// `instance` or `image`.
+        /// `instance`, `image` and so on.
         noun: &'static str,
         /// What was given.
         name: String,
@@ -83,7 +83,7 @@ pub enum CommandError {
     /// A name or prefix that several have.
     #[error("Several {noun}s match {name:?}: {}", matches.join(", "))]
     Ambiguous {
-        /// `instance` or `image`.
+        /// `instance`, `image` and so on.
         noun: &'static str,
         /// What was given.
         name: String,

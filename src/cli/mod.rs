@@ -2,7 +2,7 @@
 //! tables, ages, progress. Everything it shows comes from the API; `--json` prints the API's own answer.
 //!
 //! Data goes to standard output, talk to standard error. Names, identifiers and unique prefixes are all taken for
-//! instances and images (`resolve`).
+//! instances, images and security groups (`resolve`).
 
 mod api;
 mod catalog;
@@ -81,6 +81,7 @@ enum Verb {
     Images(verbs::images::Arguments),
     Import(verbs::import::Arguments),
     Keys(verbs::keys::Arguments),
+    Groups(verbs::groups::Arguments),
     Types(verbs::types::Arguments),
     Vpcs(verbs::vpcs::Arguments),
     Subnets(verbs::subnets::Arguments),
@@ -115,6 +116,7 @@ impl Verb {
             Verb::Images(arguments) => verbs::images::run(context, arguments).await,
             Verb::Import(arguments) => verbs::import::run(context, arguments).await,
             Verb::Keys(arguments) => verbs::keys::run(context, arguments).await,
+            Verb::Groups(arguments) => verbs::groups::run(context, arguments).await,
             Verb::Types(arguments) => verbs::types::run(context, arguments).await,
             Verb::Vpcs(arguments) => verbs::vpcs::run(context, arguments).await,
             Verb::Subnets(arguments) => verbs::subnets::run(context, arguments).await,

@@ -1,6 +1,6 @@
 //! From what people write (a name, an identifier, the beginning of either) to the one thing that is meant.
 
-use super::api::{self, Image, Instance};
+use super::api::{self, Group, Image, Instance};
 use super::client::Client;
 use super::error::CommandError;
 
@@ -69,6 +69,34 @@ fn pick_image(mut all: Vec<Image>, name: &str) -> Result<Image, CommandError> {
     };
     let place = pick("image", "ami-", name, &candidates, &advice)?;
     Ok(all.swap_remove(place))
+}
+
+/// The security groups that were named, in the order of the names and each once.
+pub async fn groups(client: &Client, names: &[String]) -> Result<Vec<Group>, CommandError> {
+    let all = api::groups(client).await?;
+    let candidates: Vec<Candidate> = all
+        .iter()
+        .map(|one| Candidate {
+            id: &one.group_id,
+            name: &one.group_name,
+            live: true,
+        })
+        .collect();
+    let mut found: Vec<Group> = Vec::new();
+    for name in names {
+        let advice = "kiln groups lists the security groups";
+        let place = pick("security group", "sg-", name, &candidates, advice)?;
+        if !found.iter().any(|one| one.group_id == all[place].group_id) {
+            found.push(all[place].clone());
+        }
+    }
+    Ok(found)
+}
+
+/// The one security group that was named.
+pub async fn group(client: &Client, name: &str) -> Result<Group, CommandError> {
+    let mut found = groups(client, &[name.to_string()]).await?;
+    Ok(found.swap_remove(0))
 }
 
 /// The place of the candidate that `text` means: the identifier, else the exact name, else the only one whose identifier

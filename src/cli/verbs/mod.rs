@@ -4,6 +4,7 @@ pub mod completion;
 pub mod console;
 pub mod doctor;
 pub mod events;
+pub mod groups;
 pub mod images;
 pub mod import;
 pub mod keys;

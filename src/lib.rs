@@ -11,6 +11,7 @@ pub mod imports;
 pub mod instance;
 pub mod machine;
 pub mod model;
+pub mod namespace;
 pub mod network;
 pub mod store;
 pub mod volumes;

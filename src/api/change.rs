@@ -5,7 +5,6 @@ use super::{ApiError, Call};
 use crate::model::{ResourceId, Tag, VpcId};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
-use tracing::debug;
 
 /// What a transaction did.
 pub(super) struct Changed<T> {
@@ -32,7 +31,7 @@ impl<T> Changed<T> {
     }
 }
 
-/// Does `work` in one transaction; of a dry run nothing stays.
+/// Does `work` in one transaction; of a dry run nothing stays. What it changed is in force when this returns.
 pub(super) async fn change<T, F>(call: &Call, work: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
@@ -50,7 +49,7 @@ where
     });
     let changed = done.await?;
     for vpc in changed.vpcs {
-        debug!(%vpc, "A network changed");
+        call.world.apply_network(vpc).await?;
     }
     Ok(changed.answer)
 }

@@ -30,6 +30,7 @@ async fn create(call: Call, request: CreateTags) -> Result<(), ApiError> {
     let resources = resources(&request.resources)?;
     let tags = parse_tags(request.tags)?;
     let dry_run = call.dry_run;
+    let tagged = resources.clone();
     let done = call.world.store.write(move |store| {
         for resource in resources {
             must_exist(store, resource)?;
@@ -43,7 +44,20 @@ async fn create(call: Call, request: CreateTags) -> Result<(), ApiError> {
         // An error undoes the whole transaction, so a dry run checks all that the real one does.
         if dry_run { Err(super::call::dry_run()) } else { Ok(()) }
     });
-    done.await
+    done.await?;
+    tell_guests(&call, &tagged).await;
+    Ok(())
+}
+
+/// Guests may read their own tags. One that can't be told has the old ones until it is.
+async fn tell_guests(call: &Call, resources: &[ResourceId]) {
+    for resource in resources {
+        if let ResourceId::Instance(id) = resource
+            && let Err(error) = call.world.instances.tell(*id).await
+        {
+            tracing::warn!(instance = %id, error = %crate::chain::chain(&error), "A guest is told old tags");
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,6 +86,7 @@ async fn delete(call: Call, request: DeleteTags) -> Result<(), ApiError> {
         return Err(ApiError::new(Code::MissingParameter, "Each tag to delete needs a Key"));
     }
     call.checked()?;
+    let untagged = resources.clone();
     let done = call.world.store.write(move |store| {
         for resource in resources {
             if request.tags.is_empty() {
@@ -84,7 +99,9 @@ async fn delete(call: Call, request: DeleteTags) -> Result<(), ApiError> {
         }
         Ok::<_, ApiError>(())
     });
-    done.await
+    done.await?;
+    tell_guests(&call, &untagged).await;
+    Ok(())
 }
 
 #[derive(Deserialize)]

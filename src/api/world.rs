@@ -1,11 +1,14 @@
 //! The daemon's parts, as handlers see them.
 
+use super::error::{ApiError, Code};
 use super::vpcs;
+use crate::chain::chain;
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
 use crate::imports::{Imports, TakeAwayError};
 use crate::instance::{AdoptError, Capacity, Events, Instances, Parts};
 use crate::machine::Machines;
-use crate::model::Block;
+use crate::model::{Block, VpcId};
+use crate::network::{LinkError, Networks, default_block};
 use crate::store::layout::Layout;
 use crate::store::{OpenStoreError, Store, StoreError};
 use crate::volumes::{HostFileError, Volumes};
@@ -68,6 +71,9 @@ pub enum OpenWorldError {
     /// The database could not be opened.
     #[error("Can't open the store")]
     Store(#[from] OpenStoreError),
+    /// The host's routes can't be listed.
+    #[error("Can't find a block for the default VPC")]
+    Routes(#[source] LinkError),
     /// There is no default VPC, and none could be made.
     #[error("Can't make the default VPC")]
     DefaultVpc(#[source] StoreError),
@@ -101,7 +107,7 @@ impl World {
         let lock = lock(&layout)?;
         let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
         let store = Store::open(&layout.database())?;
-        let default_vpc_block = Block::DEFAULT_VPC;
+        let default_vpc_block = default_block().await.map_err(OpenWorldError::Routes)?;
         let place = config.place.clone();
         let default_vpc = store.write(move |tx| vpcs::ensure_default_vpc(tx, &place, default_vpc_block));
         default_vpc.await.map_err(OpenWorldError::DefaultVpc)?;
@@ -119,6 +125,25 @@ impl World {
             imports,
             instances,
             _lock: lock,
+        })
+    }
+}
+
+impl World {
+    /// Brings what the host enforces for a VPC up to what was just written. A change that can't be enforced is not done
+    /// away with: it holds from the next one on, or from the daemon's next start.
+    ///
+    /// # Errors
+    /// `Unavailable`, if the host refused.
+    pub async fn apply_network(&self, vpc: VpcId) -> Result<(), ApiError> {
+        let applied = self.instances.parts().networks.apply(vpc).await;
+        applied.map_err(|error| {
+            let error = chain(&error);
+            tracing::error!(%vpc, %error, "A change of a network is not enforced yet");
+            ApiError::new(
+                Code::Unavailable,
+                format!("The change is recorded but not yet enforced: {error}"),
+            )
         })
     }
 }
@@ -160,6 +185,8 @@ async fn open_instances(
         layout: layout.clone(),
         volumes: volumes.clone(),
         machines: machines.map_err(OpenWorldError::Host)?,
+        networks: Networks::new(store.clone(), config.network.transit.block()),
+        place: config.place.clone(),
         capacity: Capacity::of_host(config.capacity.vcpu_overcommit, reserve).map_err(OpenWorldError::Host)?,
         events: Events::default(),
         stop_time_limit: config.lifecycle.stop_time_limit.as_duration(),

@@ -4,11 +4,13 @@
 //! `config/kiln.toml` in the tree documents every value and shows its default; a test holds the two together.
 
 mod instance_types;
+mod network;
 mod place;
 mod units;
 mod vmm;
 
 pub use instance_types::{InstanceTypeSpec, InstanceTypes, LoadInstanceTypesError};
+pub use network::{InvalidTransitError, Network, TransitBlock};
 pub use place::{InvalidPlaceError, Place};
 pub use units::{ParseUnitError, Size, Span};
 pub use vmm::{InvalidUidRangeError, UidRange, Vmm};
@@ -37,6 +39,8 @@ pub struct Config {
     pub place: Place,
     /// The processes that run guests.
     pub vmm: Vmm,
+    /// What may be used of the host's network.
+    pub network: Network,
     /// How much of the host guests may have.
     pub capacity: Capacity,
     /// Time limits in the life of an instance.
@@ -94,6 +98,7 @@ impl Default for Config {
             socket: Socket::default(),
             place: Place::default(),
             vmm: Vmm::default(),
+            network: Network::default(),
             capacity: Capacity::default(),
             lifecycle: Lifecycle::default(),
             console: Console::default(),
@@ -347,6 +352,8 @@ mod tests {
             "[place]\nzone = \"elsewhere-1a\"",
             "[vmm]\nuids = { first = 1, count = 10 }",
             "[console]\noutput_limit = \"0\"",
+            "[network]\ntransit = \"10.0.0.1/24\"",
+            "[network]\ntransit = \"10.0.0.0/32\"",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

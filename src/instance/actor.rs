@@ -347,6 +347,16 @@ impl Actor {
                     self.record.reach(milestone).await;
                 }
             }
+            News::Event(protocol::Event::Leased { at, .. }) => {
+                if let Some(at) = instant(at) {
+                    self.record
+                        .reach(Milestone {
+                            stage: Stage::Lease,
+                            at,
+                        })
+                        .await;
+                }
+            }
             News::Event(protocol::Event::Reset) => self.was_reset().await,
             News::Event(protocol::Event::DeviceNeedsReset { device, reason }) => {
                 self.record
@@ -466,9 +476,11 @@ fn milestone(moment: protocol::Moment) -> Option<Milestone> {
         protocol::Stage::Init => Stage::Init,
         protocol::Stage::Login => Stage::Login,
     };
-    let nanos = i128::from(moment.at) * 1000;
-    Some(Milestone {
-        stage,
-        at: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?,
-    })
+    let at = instant(moment.at)?;
+    Some(Milestone { stage, at })
+}
+
+/// A monitor's microseconds since 1970.
+fn instant(micros: u64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok()
 }

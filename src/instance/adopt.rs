@@ -10,6 +10,7 @@ use super::finish::begin;
 use super::plan::{LastResort, Plan};
 use super::policy::{Fate, fate};
 use super::record::Record;
+use super::told::tell;
 use crate::machine::{Found, Machine};
 use crate::model::{Instance, InstanceState};
 use crate::store::machines::MachineRecord;
@@ -25,7 +26,19 @@ pub(super) async fn adopt(parts: &Arc<Parts>, record: &mut Record, machine: Opti
         None => Found::Gone,
     };
     match found {
-        Found::Running(machine) => take_back(parts, record, Arc::new(machine)).await,
+        Found::Running(machine) => {
+            let pid = machine.process().identity().pid;
+            if let Err(error) = parts.networks.adopt(record.instance.id, pid).await {
+                let error = crate::chain::chain(&error);
+                tracing::error!(instance = %record.instance.id, %error, "The network of a running guest can't be taken up");
+            }
+            // The daemon may have ended between a change and telling it.
+            if let Err(error) = tell(parts, record.instance.id, &machine).await {
+                let error = crate::chain::chain(&error);
+                tracing::warn!(instance = %record.instance.id, %error, "A running guest may be told what is out of date");
+            }
+            take_back(parts, record, Arc::new(machine)).await
+        }
         Found::Waiting(_) => at_rest_or_again(parts, record, Ending::Vanished).await,
         Found::Gone => {
             let path = parts.layout.report(record.instance.id);

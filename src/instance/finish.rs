@@ -1,10 +1,12 @@
 //! Bringing an instance to rest once it has no machine: stopped, terminated, purged. Each step can be done again.
 
 use super::Parts;
+use super::interfaces;
 use super::policy::Fate;
 use super::record::Record;
 use crate::machine::ClearMachineError;
 use crate::model::{InstanceId, InstanceState, ResourceId, VolumeState};
+use crate::network::NetworkError;
 use crate::store::{self, StoreError};
 use crate::volumes::{DeleteVolumeError, HostFileError};
 use InstanceState::{Pending, Running, ShuttingDown, Stopped, Stopping, Terminated};
@@ -20,6 +22,8 @@ pub(super) enum FinishError {
         instance: InstanceId,
         source: ClearMachineError,
     },
+    #[error("What {instance} had of its network can't be removed")]
+    Network { instance: InstanceId, source: NetworkError },
     #[error("A volume of {instance} can't be deleted")]
     Volume {
         instance: InstanceId,
@@ -42,11 +46,15 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
         .clear(id)
         .await
         .map_err(|source| FinishError::Clear { instance: id, source })?;
+    let left = parts.networks.leave(id).await;
+    left.map_err(|source| FinishError::Network { instance: id, source })?;
     match (fate, record.instance.state) {
         (Fate::Stop(reason), Pending) => record.enter(Stopped, reason.clone()).await.map_err(store_error),
         (Fate::Stop(_), Stopping) => record.enter(Stopped, None).await.map_err(store_error),
         (Fate::Terminate(_), ShuttingDown) => {
             release_volumes(parts, id).await?;
+            let released = parts.store.write(move |tx| interfaces::release(tx, id));
+            released.await.map_err(store_error)?;
             record.enter(Terminated, None).await.map_err(store_error)
         }
         (Fate::Stop(_) | Fate::Terminate(_), _) => Ok(()),

@@ -5,6 +5,7 @@ use super::record::reach;
 use super::spec::{SpecError, machine_spec};
 use crate::machine::{ClearMachineError, ControlError, Machine, StartMachineError};
 use crate::model::{Instance, InstanceId, Milestone, ReasonCode, Stage, VolumeId, VolumeState};
+use crate::network::NetworkError;
 use crate::store::{StoreError, volumes};
 use crate::volumes::{CreateVolumeError, HostFileError};
 use kiln_images::clone::CloneError;
@@ -55,6 +56,14 @@ pub enum LaunchError {
         instance: InstanceId,
         /// Why.
         source: HostFileError,
+    },
+    /// Its VPC could not be put on the host.
+    #[error("The network of {instance} can't be made")]
+    Network {
+        /// The instance.
+        instance: InstanceId,
+        /// Why.
+        source: NetworkError,
     },
     /// The monitor did not start.
     #[error("The monitor of {instance} can't be started")]
@@ -134,7 +143,9 @@ pub(super) async fn launch(
     if *call_off.borrow() {
         return Err(LaunchError::CalledOff { instance: id });
     }
-    let started = parts.machines.start(&instance).await;
+    let network = parts.networks.enter(id).await;
+    let network = network.map_err(|source| LaunchError::Network { instance: id, source })?;
+    let started = parts.machines.start(&instance, network.as_ref()).await;
     let machine = Arc::new(started.map_err(|source| LaunchError::Start { instance: id, source })?);
     reach_now(&parts, &instance, Stage::MonitorStarted).await;
     let described = machine_spec(&parts, &instance).await;

@@ -17,22 +17,30 @@ mod ending;
 mod events;
 mod finish;
 mod follow;
+mod interfaces;
 mod launch;
+mod metadata;
 mod plan;
 mod policy;
 mod record;
 mod run;
 mod spec;
+mod told;
 
 pub use actor::{AskError, StateChange};
 pub use capacity::{Capacity, InsufficientCapacity};
 pub use events::{Events, Happened, InstanceEvent};
+pub use interfaces::{AddressError, InterfaceOrder};
+pub use metadata::InterfaceFacts;
 pub use policy::{Ask, Verdict, decide};
 pub use record::{ReserveError, View};
 pub use run::{LaunchOrder, LaunchOrderError, Launched, VolumeOrder};
+pub use told::TellError;
 
+use crate::config::Place;
 use crate::machine::{ControlError, Machines};
 use crate::model::{Instance, InstanceId, VolumeState};
+use crate::network::Networks;
 use crate::store::layout::Layout;
 use crate::store::machines::MachineRecord;
 use crate::store::{self, Store, StoreError};
@@ -61,6 +69,10 @@ pub struct Parts {
     pub volumes: Volumes,
     /// Monitors.
     pub machines: Machines,
+    /// VPCs.
+    pub networks: Networks,
+    /// Where this host says it is.
+    pub place: Place,
     /// What the host can hold.
     pub capacity: Capacity,
     /// Where events are told.
@@ -144,6 +156,9 @@ impl Instances {
                 Ok((record, phase)) => this.spawn(record, phase),
                 Err(error) => tracing::error!(%error, "An instance could not be taken up"),
             }
+        }
+        if let Err(error) = this.parts.networks.recover().await {
+            tracing::error!(error = %crate::chain::chain(&error), "The networks could not be taken up");
         }
         Ok(this)
     }
@@ -262,6 +277,18 @@ impl Instances {
             .console()
             .await
             .map_err(|source| ConsoleError::Control { instance: id, source })
+    }
+
+    /// Brings what a guest is told of itself up to what is on record; one that does not run is told at its start.
+    ///
+    /// # Errors
+    /// See [`TellError`].
+    pub async fn tell(&self, id: InstanceId) -> Result<(), TellError> {
+        let machine = self.handle(id).and_then(|handle| handle.view.borrow().machine.clone());
+        match machine {
+            Some(machine) => told::tell(&self.parts, id, &machine).await,
+            None => Ok(()),
+        }
     }
 
     /// What can be seen of an instance as it changes; none if there is no such instance.

@@ -1,9 +1,11 @@
 //! RunInstances, below the wire: everything that is checked and reserved in one transaction, before anything is made.
 
 use super::capacity::{Capacity, InsufficientCapacity};
+use super::interfaces::{self, AddressError, InterfaceOrder};
 use crate::model::{
-    Attachment, Image, ImageId, Instance, InstanceId, InstanceState, InstanceType, Milestone, Reservation,
-    ReservationId, ResourceId, ShutdownBehavior, SnapshotId, Stage, Tag, Volume, VolumeId, VolumeState,
+    Attachment, Image, ImageId, Instance, InstanceId, InstanceState, InstanceType, LaunchKey, MetadataOptions,
+    Milestone, Reservation, ReservationId, ResourceId, ShutdownBehavior, SnapshotId, Stage, Tag, Volume, VolumeId,
+    VolumeState,
 };
 use crate::store::{self, StoreError, random_bits};
 use crate::volumes::SpaceError;
@@ -27,6 +29,12 @@ pub struct LaunchOrder {
     pub shutdown_behavior: ShutdownBehavior,
     /// User data, as the guest reads it.
     pub user_data: Option<Vec<u8>>,
+    /// The key pair that each guest lets in.
+    pub key: Option<LaunchKey>,
+    /// How each guest may ask for metadata.
+    pub metadata_options: MetadataOptions,
+    /// The network interface that each instance gets.
+    pub interface: InterfaceOrder,
     /// The token that makes the launch idempotent.
     pub client_token: Option<String>,
     /// A digest of the request.
@@ -65,6 +73,9 @@ pub enum LaunchOrderError {
     /// The token was used before, for another launch.
     #[error("The client token was used before, with other parameters")]
     TokenMismatch,
+    /// An interface can't have an address.
+    #[error("The network interface can't be made")]
+    Address(#[from] AddressError),
     /// The store refused.
     #[error("The launch can't be recorded")]
     Store(#[from] StoreError),
@@ -126,7 +137,7 @@ fn record_instance(
     order: &LaunchOrder,
     reservation: &Reservation,
     launch_index: u32,
-) -> Result<Instance, StoreError> {
+) -> Result<Instance, LaunchOrderError> {
     let instance = Instance {
         id: InstanceId::from_random(random_bits()),
         reservation: reservation.id,
@@ -146,6 +157,8 @@ fn record_instance(
         terminated: None,
         shutdown_behavior: order.shutdown_behavior,
         user_data: order.user_data.clone(),
+        key: order.key.clone(),
+        metadata_options: order.metadata_options,
     };
     store::instances::add(connection, &instance)?;
     let requested = Milestone {
@@ -159,6 +172,7 @@ fn record_instance(
     for volume in &order.volumes {
         record_volume(connection, order, volume, &instance)?;
     }
+    interfaces::record(connection, &order.interface, &instance)?;
     Ok(instance)
 }
 

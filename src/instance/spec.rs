@@ -1,10 +1,12 @@
 //! The machine that an instance is, in the words of the monitor's protocol, and the open files that go with it.
 
 use super::Parts;
+use super::told::{MTU, told};
 use crate::model::{Instance, KernelId};
+use crate::network::NetworkError;
 use crate::store::{StoreError, kernels, volumes};
 use crate::volumes::OpenVolumeError;
-use kiln_vmm::protocol::{Boot, DeviceSpec, FileIndex, MachineSpec, Smbios};
+use kiln_vmm::protocol::{Boot, DeviceSpec, FileIndex, GuestServices, InterfaceService, MachineSpec, Smbios};
 use serde_json::json;
 use std::fs::File;
 use std::io;
@@ -13,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// The most queues of a disk: beyond it more vCPUs gain nothing.
 const MAX_DISK_QUEUES: u8 = 4;
+
+/// The most pairs of queues of a network interface, for the same reason.
+const MAX_QUEUE_PAIRS: u8 = 4;
 
 /// Why a machine could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,9 @@ pub enum SpecError {
     /// A volume can't be opened.
     #[error("A volume can't be opened")]
     Volume(#[from] OpenVolumeError),
+    /// A network interface can't be plugged in.
+    #[error("A network interface can't be plugged in")]
+    Network(#[from] NetworkError),
     /// The instance's kernel is gone.
     #[error("The kernel image {0} is not there")]
     NoKernel(KernelId),
@@ -60,7 +68,9 @@ pub(super) async fn machine_spec(parts: &Parts, instance: &Instance) -> Result<(
     let kvm = files.add(open("/dev/kvm".as_ref(), true).await?)?;
     let console_log = files.add(open(&parts.layout.console_log(instance.id), true).await?)?;
     let report = files.add(open(&parts.layout.report(instance.id), true).await?)?;
-    let (devices, root) = devices(parts, instance, &mut files).await?;
+    let (mut devices, root) = devices(parts, instance, &mut files).await?;
+    let (interfaces, guest) = network(parts, instance, &mut files).await?;
+    devices.extend(interfaces);
     let boot = match instance.kernel {
         Some(kernel) => kernel_boot(parts, instance, kernel, &mut files).await?,
         None => Boot::Volume {
@@ -77,6 +87,7 @@ pub(super) async fn machine_spec(parts: &Parts, instance: &Instance) -> Result<(
         },
         boot,
         devices,
+        guest,
         kvm,
         console_log,
         report,
@@ -116,6 +127,38 @@ async fn devices(
         files: vec![],
     });
     Ok((devices, root))
+}
+
+/// The network interfaces, and what their guest is told on them.
+async fn network(
+    parts: &Parts,
+    instance: &Instance,
+    files: &mut Files,
+) -> Result<(Vec<DeviceSpec>, Option<GuestServices>), SpecError> {
+    let pairs = instance.instance_type.vcpus.min(MAX_QUEUE_PAIRS);
+    let (mut devices, mut interfaces) = (Vec::new(), Vec::new());
+    for (place, plug) in parts.networks.plug(instance.id, pairs).await? {
+        let mac = place.interface.mac.to_string();
+        let taps = plug
+            .tap
+            .into_iter()
+            .map(|tap| files.add(tap))
+            .collect::<Result<_, _>>()?;
+        devices.push(DeviceSpec {
+            kind: "net".into(),
+            id: place.interface.id.to_string(),
+            config: json!({"mac": mac, "mtu": MTU, "queue_pairs": pairs, "offloads": true, "backend": "user_space"}),
+            files: taps,
+        });
+        interfaces.push(InterfaceService {
+            mac,
+            dhcp: files.add(plug.dhcp)?,
+            metadata: files.add(plug.metadata)?,
+        });
+    }
+    let told = told(parts, instance.id).await?;
+    let services = told.map(|told| GuestServices { interfaces, told });
+    Ok((devices, services))
 }
 
 async fn kernel_boot(

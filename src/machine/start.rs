@@ -5,6 +5,7 @@ use super::enclosure::{EnclosureError, Limits};
 use super::process::Process;
 use super::{Machine, Machines};
 use crate::model::{Instance, InstanceId};
+use crate::namespace::Namespace;
 use crate::store::{StoreError, ledger, machines};
 use crate::volumes::HostFileError;
 use command_fds::{CommandFdExt, FdMapping};
@@ -87,11 +88,12 @@ pub enum StartMachineError {
 }
 
 impl Machines {
-    /// Starts a monitor for an instance, enclosed and waiting for its machine.
+    /// Starts a monitor for an instance, enclosed and waiting for its machine; in `network`, which it then keeps, or in
+    /// an empty one of its own.
     ///
     /// # Errors
     /// See [`StartMachineError`]. What was made stays on the ledger; [`Machines::clear`] removes it.
-    pub async fn start(&self, instance: &Instance) -> Result<Machine, StartMachineError> {
+    pub async fn start(&self, instance: &Instance, network: Option<&Namespace>) -> Result<Machine, StartMachineError> {
         let id = instance.id;
         let record_error = |source| StartMachineError::Record { instance: id, source };
         let uid = self
@@ -103,7 +105,7 @@ impl Machines {
         let made = self.files.create_dir(&id.to_string(), &run_dir).await;
         made.map_err(|source| StartMachineError::RunDir { instance: id, source })?;
 
-        let process = self.spawn(&self.layout.control_socket(id), uid).await?;
+        let process = self.spawn(&self.layout.control_socket(id), uid, network).await?;
         let identity = process.identity();
         self.store
             .write(move |tx| machines::identify(tx, id, identity))
@@ -133,20 +135,27 @@ impl Machines {
             .await
     }
 
-    async fn spawn(&self, socket: &Path, uid: u32) -> Result<Process, StartMachineError> {
-        let (program, socket) = (self.program.clone(), socket.to_owned());
-        let spawned = tokio::task::spawn_blocking(move || {
+    async fn spawn(&self, socket: &Path, uid: u32, network: Option<&Namespace>) -> Result<Process, StartMachineError> {
+        let (program, socket, keep_network) = (self.program.clone(), socket.to_owned(), network.is_some());
+        let work = move || {
             // A socket that an earlier monitor listened at is of no use any more: bind would refuse the name.
             let _ = std::fs::remove_file(&socket);
             let listener = UnixListener::bind(&socket);
-            let listener = listener.map_err(|source| StartMachineError::Socket { path: socket, source })?;
-            command(&program, uid, listener.into())
-                .and_then(|mut command| command.spawn())
-                .map_err(|source| StartMachineError::Spawn { program, source })
-        });
-        let child = spawned
-            .await
-            .unwrap_or_else(|error| Err(self.spawn_error(io::Error::other(error))))?;
+            let listener = match listener {
+                Ok(listener) => listener,
+                Err(source) => return Ok(Err(StartMachineError::Socket { path: socket, source })),
+            };
+            let spawned = command(&program, uid, keep_network, listener.into()).and_then(|mut command| command.spawn());
+            Ok(spawned.map_err(|source| StartMachineError::Spawn { program, source }))
+        };
+        let spawned = match network {
+            // A program inherits the namespaces of the thread that starts it.
+            Some(network) => network.run(work).await,
+            None => tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error))),
+        };
+        let child = spawned.map_err(|source| self.spawn_error(source))??;
         // The child is not waited for before its pidfd is open, so its id is its own.
         let pid = i32::try_from(child.id()).map_err(|error| self.spawn_error(io::Error::other(error)))?;
         Process::of_child(pid).map_err(|source| self.spawn_error(source))
@@ -180,7 +189,7 @@ impl Machines {
 
 /// The command line of a monitor. It inherits its standard error, which is the journal, and the listening socket; all
 /// else of the daemon's is closed at its start, and its environment is empty.
-fn command(program: &Path, uid: u32, listener: OwnedFd) -> io::Result<Command> {
+fn command(program: &Path, uid: u32, keep_network: bool, listener: OwnedFd) -> io::Result<Command> {
     let mut command = Command::new(program);
     let owner = rustix::process::getuid().as_raw().to_string();
     command.args([
@@ -191,6 +200,9 @@ fn command(program: &Path, uid: u32, listener: OwnedFd) -> io::Result<Command> {
         "--owner-uid",
         &owner,
     ]);
+    if keep_network {
+        command.arg("--keep-network");
+    }
     command
         .env_clear()
         .current_dir("/")
@@ -240,7 +252,10 @@ mod tests {
         .unwrap();
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
-        command(&script, 70_000, listener.into()).unwrap().status().unwrap();
+        command(&script, 70_000, false, listener.into())
+            .unwrap()
+            .status()
+            .unwrap();
         let seen = std::fs::read_to_string(list).unwrap();
         let descriptors: Vec<&str> = seen.lines().filter_map(|line| line.split(" -> ").nth(1)).collect();
         let sockets = descriptors

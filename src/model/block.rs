@@ -32,8 +32,13 @@ pub enum BlockError {
 }
 
 impl Block {
-    /// The block of every account's default VPC at EC2.
-    pub const DEFAULT_VPC: Self = Self(Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 16));
+    /// Blocks that a default VPC may have: that of every account at EC2 first, others for hosts whose own networks overlap.
+    pub const DEFAULT_VPC: [Self; 4] = [
+        Self(Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 16)),
+        Self(Ipv4Net::new_assert(Ipv4Addr::new(10, 31, 0, 0), 16)),
+        Self(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16)),
+        Self(Ipv4Net::new_assert(Ipv4Addr::new(10, 231, 0, 0), 16)),
+    ];
 
     /// The block that `net` is in; host bits are cleared, as EC2 does.
     ///

@@ -1,6 +1,8 @@
 //! Instances: their states with EC2's codes, what may follow what, and why a state was left.
 
-use super::{Architecture, ImageId, InstanceId, InstanceType, KernelId, RamdiskId, ReservationId, Stage, VolumeId};
+use super::{
+    Architecture, ImageId, InstanceId, InstanceType, KernelId, KeyName, RamdiskId, ReservationId, Stage, VolumeId,
+};
 use std::fmt;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -257,6 +259,44 @@ pub struct Instance {
     pub shutdown_behavior: ShutdownBehavior,
     /// User data, as the guest reads it.
     pub user_data: Option<Vec<u8>>,
+    /// The key pair that its guest lets in, as it was at the launch.
+    pub key: Option<LaunchKey>,
+    /// How its guest may ask for instance metadata.
+    pub metadata_options: MetadataOptions,
+}
+
+/// A key pair's name and public key, which stay with an instance when the pair is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchKey {
+    /// The name.
+    pub name: KeyName,
+    /// One line in the form of `authorized_keys`.
+    pub public_key: String,
+}
+
+/// How a guest may ask for instance metadata (`InstanceMetadataOptions`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataOptions {
+    /// Whether it is answered at all.
+    pub endpoint: bool,
+    /// Whether only requests with a token are (IMDSv2).
+    pub tokens_required: bool,
+    /// How many hops a token may travel, 1 to 64.
+    pub hop_limit: u8,
+    /// Whether the instance's tags are told.
+    pub tags: bool,
+}
+
+impl Default for MetadataOptions {
+    /// As EC2 has it for images of today: tokens are required, and a container in the guest is reached.
+    fn default() -> Self {
+        Self {
+            endpoint: true,
+            tokens_required: true,
+            hop_limit: 2,
+            tags: false,
+        }
+    }
 }
 
 impl Instance {

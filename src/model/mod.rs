@@ -34,7 +34,8 @@ pub use id::{
 pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
 pub use import::{ImportState, ImportTask};
 pub use instance::{
-    Attachment, Instance, InstanceState, Milestone, ReasonCode, Reservation, ShutdownBehavior, StateReason,
+    Attachment, Instance, InstanceState, LaunchKey, MetadataOptions, Milestone, ReasonCode, Reservation,
+    ShutdownBehavior, StateReason,
 };
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};

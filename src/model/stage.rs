@@ -13,18 +13,21 @@ pub enum Stage {
     Kernel,
     /// The console shows the first process.
     Init,
+    /// DHCP gave the guest its address.
+    Lease,
     /// The console shows a login prompt.
     Login,
 }
 
 impl Stage {
     /// All steps, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Requested,
         Self::VolumeReady,
         Self::MonitorStarted,
         Self::Kernel,
         Self::Init,
+        Self::Lease,
         Self::Login,
     ];
 
@@ -36,6 +39,7 @@ impl Stage {
             Self::MonitorStarted => "monitor",
             Self::Kernel => "kernel",
             Self::Init => "init",
+            Self::Lease => "lease",
             Self::Login => "login",
         }
     }

@@ -2,7 +2,10 @@
 
 use super::StoreError;
 use super::columns::{Micros, Size};
-use crate::model::{Instance, InstanceId, InstanceState, InstanceType, Milestone, ReservationId, Stage, StateReason};
+use crate::model::{
+    Instance, InstanceId, InstanceState, InstanceType, LaunchKey, MetadataOptions, Milestone, ReservationId, Stage,
+    StateReason,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use time::OffsetDateTime;
 
@@ -34,7 +37,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
         terminated: row.get::<_, Option<Micros>>("terminated")?.map(|at| at.0),
         shutdown_behavior: row.get("shutdown_behavior")?,
         user_data: row.get("user_data")?,
+        key: read_key(row)?,
+        metadata_options: MetadataOptions {
+            endpoint: row.get("metadata_endpoint")?,
+            tokens_required: row.get("metadata_tokens_required")?,
+            hop_limit: row.get("metadata_hop_limit")?,
+            tags: row.get("metadata_tags")?,
+        },
     })
+}
+
+fn read_key(row: &Row<'_>) -> rusqlite::Result<Option<LaunchKey>> {
+    let Some(name) = row.get("key_name")? else {
+        return Ok(None);
+    };
+    let public_key = row.get("public_key")?;
+    Ok(Some(LaunchKey { name, public_key }))
 }
 
 fn read_reason(row: &Row<'_>) -> rusqlite::Result<Option<StateReason>> {
@@ -56,8 +74,9 @@ fn read_reason(row: &Row<'_>) -> rusqlite::Result<Option<StateReason>> {
 pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "INSERT INTO instances (id, reservation, launch_index, image, type_name, vcpus, threads_per_core, memory, \
                architecture, kernel, ramdisk, root_device_name, shutdown_behavior, user_data, \
-               state, rebooting, launched, ran) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+               state, rebooting, launched, ran, key_name, public_key) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+    let key = instance.key.as_ref();
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
         instance.reservation,
@@ -77,8 +96,32 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
         instance.rebooting,
         Micros(instance.launched),
         instance.ran,
+        key.map(|key| &key.name),
+        key.map(|key| &key.public_key),
     ])?;
+    set_metadata_options(connection, instance.id, instance.metadata_options)?;
     update(connection, instance)
+}
+
+/// Writes how an instance's guest may ask for metadata.
+///
+/// # Errors
+/// The database's.
+pub fn set_metadata_options(
+    connection: &Connection,
+    id: InstanceId,
+    options: MetadataOptions,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE instances SET metadata_endpoint = ?2, metadata_tokens_required = ?3, metadata_hop_limit = ?4, \
+               metadata_tags = ?5 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        id,
+        options.endpoint,
+        options.tokens_required,
+        options.hop_limit,
+        options.tags,
+    ])?;
+    Ok(())
 }
 
 /// Writes what changes in an instance's life: its state and reason, its times, whether it is rebooting.

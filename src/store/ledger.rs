@@ -18,10 +18,21 @@ pub enum ObjectKind {
     Scope,
     /// A control group of ours; the name is its path below each controller's root.
     Cgroup,
+    /// A network link.
+    Link,
+    /// An nftables table of the family `ip`.
+    Table,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 4] = [Self::File, Self::Directory, Self::Scope, Self::Cgroup];
+    const ALL: [Self; 6] = [
+        Self::File,
+        Self::Directory,
+        Self::Scope,
+        Self::Cgroup,
+        Self::Link,
+        Self::Table,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -30,6 +41,8 @@ impl ObjectKind {
             Self::Directory => "directory",
             Self::Scope => "scope",
             Self::Cgroup => "cgroup",
+            Self::Link => "link",
+            Self::Table => "table",
         }
     }
 

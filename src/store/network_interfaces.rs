@@ -5,10 +5,16 @@ use super::{StoreError, numbers};
 use crate::model::{InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, SecurityGroupId, SubnetId};
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, params};
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+fn read_address(row: &Row<'_>) -> rusqlite::Result<Ipv4Addr> {
+    let address: String = row.get("address")?;
+    Ok(address.parse().map_err(FromSqlError::other)?)
+}
 
 /// A row without its groups, which lie in a table of their own.
 fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
-    let address: String = row.get("address")?;
     let attachment = match row.get("attachment")? {
         Some(id) => Some(InterfaceAttachment {
             id,
@@ -24,7 +30,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
         number: row.get("number")?,
         subnet: row.get("subnet")?,
         mac: row.get("mac")?,
-        address: address.parse().map_err(FromSqlError::other)?,
+        address: read_address(row)?,
         description: row.get("description")?,
         source_dest_check: row.get("source_dest_check")?,
         groups: Vec::new(),
@@ -129,6 +135,16 @@ pub fn remove(connection: &Connection, id: NetworkInterfaceId) -> Result<(), Sto
 /// The database's.
 pub fn free_number(connection: &Connection) -> Result<u32, StoreError> {
     numbers::lowest_free(connection, "network_interfaces")
+}
+
+/// The addresses that are taken in a subnet.
+///
+/// # Errors
+/// The database's.
+pub fn addresses(connection: &Connection, subnet: SubnetId) -> Result<HashSet<Ipv4Addr>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT address FROM network_interfaces WHERE subnet = ?1")?;
+    let rows = statement.query_map([subnet], read_address)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// All interfaces, by id.

@@ -37,6 +37,14 @@ fn instance(reservation: &Reservation, index: u32) -> Instance {
         terminated: None,
         shutdown_behavior: ShutdownBehavior::Stop,
         user_data: Some(vec![0, 255, 10]),
+        key: Some(LaunchKey {
+            name: "k".parse().unwrap(),
+            public_key: "ssh-ed25519 AAAA k".into(),
+        }),
+        metadata_options: MetadataOptions {
+            tokens_required: false,
+            ..MetadataOptions::default()
+        },
     }
 }
 

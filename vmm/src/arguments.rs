@@ -19,6 +19,8 @@ pub struct Arguments {
     pub identity: Identity,
     /// The user that may connect beside root.
     pub owner: u32,
+    /// Stay in the network namespace that it was started in, which is its VPC's and lives as long as the process does.
+    pub keep_network: bool,
     /// Go on where a step of the sandbox fails: for tests that don't run as root.
     pub partial: bool,
 }
@@ -27,7 +29,9 @@ pub struct Arguments {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentsError {
     /// A word that is none of ours.
-    #[error("The argument {0:?} is unknown; usage: kiln-vmm --uid N --gid N [--owner-uid N] | kiln-vmm probe")]
+    #[error(
+        "The argument {0:?} is unknown; usage: kiln-vmm --uid N --gid N [--owner-uid N] [--keep-network] | kiln-vmm probe"
+    )]
     Unknown(OsString),
     /// An option without its value, or with a wrong one.
     #[error("The option {0} wants a number")]
@@ -43,7 +47,7 @@ impl Command {
     /// # Errors
     /// See [`ArgumentsError`].
     pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Self, ArgumentsError> {
-        let (mut uid, mut gid, mut owner, mut partial) = (None, None, 0, false);
+        let (mut uid, mut gid, mut owner, mut keep_network, mut partial) = (None, None, 0, false, false);
         let mut words = words.peekable();
         if words.next_if(|word| word == "probe").is_some() {
             return words
@@ -55,6 +59,7 @@ impl Command {
                 Some("--uid") => uid = Some(number("--uid", words.next())?),
                 Some("--gid") => gid = Some(number("--gid", words.next())?),
                 Some("--owner-uid") => owner = number("--owner-uid", words.next())?,
+                Some("--keep-network") => keep_network = true,
                 Some("--sandbox=partial") => partial = true,
                 _ => return Err(ArgumentsError::Unknown(word)),
             }
@@ -64,6 +69,7 @@ impl Command {
         Ok(Self::Run(Arguments {
             identity: Identity { uid, gid },
             owner,
+            keep_network,
             partial,
         }))
     }
@@ -92,7 +98,7 @@ mod tests {
             (arguments.identity.uid, arguments.identity.gid, arguments.owner),
             (7, 8, 9)
         );
-        assert!(!arguments.partial);
+        assert!(!arguments.partial && !arguments.keep_network);
         assert!(matches!(parse("--uid 7"), Err(ArgumentsError::Missing("--gid"))));
         assert!(matches!(
             parse("--uid seven --gid 8"),

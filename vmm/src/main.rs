@@ -34,7 +34,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let filters = Filters::compile()?;
     limit_heap();
     install_kick_handler()?;
-    for left_out in process::lock_in(arguments.identity, arguments.partial)? {
+    for left_out in process::lock_in(arguments)? {
         eprintln!("kiln-vmm: {}", chain(&left_out));
     }
     // SAFETY: the daemon passes the listening socket by this number, and nothing else in the process owns it.

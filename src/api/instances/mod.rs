@@ -3,6 +3,9 @@
 mod change;
 mod console;
 mod describe;
+mod interface;
+mod interface_wire;
+mod metadata_options;
 mod run;
 mod status;
 #[cfg(test)]
@@ -22,6 +25,7 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("DescribeInstanceStatus", status::describe),
         Operation::new("DescribeInstances", describe::describe),
         Operation::new("GetConsoleOutput", console::output),
+        Operation::new("ModifyInstanceMetadataOptions", metadata_options::modify),
         Operation::new("RebootInstances", change::reboot),
         Operation::new("RunInstances", run::run),
         Operation::new("StartInstances", change::start),

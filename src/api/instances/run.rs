@@ -4,13 +4,18 @@ use super::super::error::Code;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
 use super::super::{ApiError, Call, ids};
+use super::interface::{InterfaceRequest, InterfaceSpecification, Wanted};
+use super::metadata_options::MetadataOptionsRequest;
 use super::wire::{Described, WireReservation};
 use crate::base64;
 use crate::chain::chain;
 use crate::config::InstanceTypeSpec;
-use crate::instance::{LaunchOrder, LaunchOrderError, VolumeOrder};
-use crate::model::{Architecture, GIB, Image, ImageId, ImageState, InstanceType, ShutdownBehavior};
+use crate::instance::{AddressError, LaunchOrder, LaunchOrderError, VolumeOrder};
+use crate::model::{
+    Architecture, GIB, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior,
+};
 use crate::store;
+use rusqlite::Connection;
 use serde::Deserialize;
 
 /// What an instance is when nothing is said.
@@ -39,6 +44,17 @@ pub(super) struct RunInstances {
     instance_initiated_shutdown_behavior: Option<String>,
     user_data: Option<String>,
     placement: Option<Placement>,
+    key_name: Option<String>,
+    subnet_id: Option<String>,
+    #[serde(default)]
+    security_group_ids: Vec<String>,
+    #[serde(default)]
+    security_groups: Vec<String>,
+    private_ip_address: Option<String>,
+    #[serde(default)]
+    network_interfaces: Vec<InterfaceSpecification>,
+    #[serde(default)]
+    metadata_options: MetadataOptionsRequest,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +103,7 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
     let (min, max) = counts(request.min_count, request.max_count)?;
     let image = image(call, request.image_id.as_deref()).await?;
     let instance_type = instance_type(call, request.instance_type.as_deref(), &image)?;
-    let tags = TagSpecifications::new(request.tag_specifications, &["instance", "volume"])?;
+    let tags = TagSpecifications::new(request.tag_specifications, &["instance", "volume", "network-interface"])?;
     if let Some(zone) = request.placement.and_then(|placement| placement.availability_zone)
         && zone != call.world.config.place.zone()
     {
@@ -98,6 +114,20 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         return Err(ApiError::new(Code::InvalidParameterValue, message));
     }
     let token = ClientToken::new(request.client_token, call.digest)?;
+    let interface = InterfaceRequest {
+        subnet_id: request.subnet_id,
+        security_group_ids: request.security_group_ids,
+        security_groups: request.security_groups,
+        private_ip_address: request.private_ip_address,
+        network_interfaces: request.network_interfaces,
+    };
+    let wanted = Wanted::new(interface, max, tags.of("network-interface").to_vec())?;
+    let key_name = request.key_name;
+    let found = call
+        .world
+        .store
+        .read(move |tx| Ok::<_, ApiError>((wanted.order(tx)?, key(tx, key_name.as_deref())?)));
+    let (interface, key) = found.await?;
     Ok(LaunchOrder {
         volumes: volumes(&image, request.block_device_mappings)?,
         image,
@@ -106,6 +136,9 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         max,
         shutdown_behavior: behavior(request.instance_initiated_shutdown_behavior.as_deref())?,
         user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
+        key,
+        metadata_options: request.metadata_options.apply(MetadataOptions::default())?,
+        interface,
         client_token: token.map(|token| token.token),
         request_digest: call.digest.to_string(),
         instance_tags: tags.of("instance").to_vec(),
@@ -219,6 +252,26 @@ fn apply(volume: &mut VolumeOrder, ebs: Ebs) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The key pair of that name, as the guest gets it.
+fn key(store: &Connection, name: Option<&str>) -> Result<Option<LaunchKey>, ApiError> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    let pair = match name.parse() {
+        Ok(name) => store::key_pairs::named(store, &name)?,
+        Err(_) => None,
+    };
+    let pair = pair.ok_or_else(|| {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let message = format!("The key pair '{shown}' does not exist");
+        ApiError::new(Code::InvalidKeyPairNotFound, message)
+    })?;
+    Ok(Some(LaunchKey {
+        name: pair.name,
+        public_key: pair.public_key,
+    }))
+}
+
 fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
     let Some(name) = name else {
         return Ok(ShutdownBehavior::default());
@@ -246,6 +299,13 @@ fn to_api(error: LaunchOrderError) -> ApiError {
         }
         LaunchOrderError::ImageGone(id) => ids::not_found(Code::InvalidAmiIdNotFound, "image", &[id]),
         LaunchOrderError::TokenMismatch => ApiError::new(Code::IdempotentParameterMismatch, error.to_string()),
+        LaunchOrderError::Address(address) => match address {
+            AddressError::SubnetGone(id) => ids::not_found(Code::InvalidSubnetIdNotFound, "subnet", &[id]),
+            AddressError::Full(_) => ApiError::new(Code::InsufficientFreeAddressesInSubnet, address.to_string()),
+            AddressError::OutOfRange { .. } => ApiError::new(Code::InvalidParameterValue, address.to_string()),
+            AddressError::InUse(_) => ApiError::new(Code::InvalidIpAddressInUse, address.to_string()),
+            AddressError::Store(_) => ApiError::internal(&error),
+        },
         LaunchOrderError::Space(_) | LaunchOrderError::Store(_) => ApiError::internal(&error),
     }
 }

@@ -207,7 +207,28 @@ async fn bad_requests_are_refused_with_ec2s_codes() {
             json!({"Placement": {"AvailabilityZone": "eu-west-1a"}}),
             "InvalidParameterValue",
         ),
-        (json!({"SubnetId": "subnet-1"}), "UnsupportedOperation"),
+        (json!({"SubnetId": "subnet-1"}), "InvalidSubnetID.Malformed"),
+        (
+            json!({"SubnetId": "subnet-00000000000000001"}),
+            "InvalidSubnetID.NotFound",
+        ),
+        (json!({"SecurityGroups": ["nobody's"]}), "InvalidGroup.NotFound"),
+        (json!({"PrivateIpAddress": "172.31.0.3"}), "InvalidParameterValue"),
+        (json!({"PrivateIpAddress": "10.0.0.9"}), "InvalidParameterValue"),
+        (json!({"KeyName": "nobody's"}), "InvalidKeyPair.NotFound"),
+        (
+            json!({"MetadataOptions": {"HttpPutResponseHopLimit": 65}}),
+            "InvalidParameterValue",
+        ),
+        (json!({"NetworkInterfaces": [{}, {}]}), "UnsupportedOperation"),
+        (
+            json!({"NetworkInterfaces": [{"AssociatePublicIpAddress": true}]}),
+            "UnsupportedOperation",
+        ),
+        (
+            json!({"SubnetId": "subnet-00000000000000001", "NetworkInterfaces": [{}]}),
+            "InvalidParameterCombination",
+        ),
         (
             json!({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}),
             "UnsupportedOperation",

@@ -2,7 +2,10 @@
 
 use super::super::instant::instant;
 use super::super::tagging::WireTag;
+use super::interface_wire::{WireGroup, WireInterface};
+use super::metadata_options::WireMetadataOptions;
 use crate::config::Place;
+use crate::instance::InterfaceFacts;
 use crate::model::{Attachment, Instance, InstanceState, Reservation, Tag, Volume, VolumeState};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -64,11 +67,17 @@ pub(super) struct WireInstance {
     ramdisk_id: Option<String>,
     placement: WirePlacement,
     monitoring: WireMonitoring,
-    private_dns_name: &'static str,
+    private_dns_name: String,
     public_dns_name: &'static str,
     product_codes: [(); 0],
-    security_groups: [(); 0],
-    network_interfaces: [(); 0],
+    private_ip_address: Option<String>,
+    subnet_id: Option<String>,
+    vpc_id: Option<String>,
+    source_dest_check: Option<bool>,
+    key_name: Option<String>,
+    security_groups: Vec<WireGroup>,
+    network_interfaces: Vec<WireInterface>,
+    metadata_options: WireMetadataOptions,
     root_device_name: String,
     root_device_type: &'static str,
     block_device_mappings: Vec<WireMapping>,
@@ -132,16 +141,19 @@ struct WireEbs {
 pub(super) struct Described {
     pub(super) instance: Instance,
     pub(super) volumes: Vec<(Volume, Attachment)>,
+    pub(super) interfaces: Vec<InterfaceFacts>,
     pub(super) tags: Vec<Tag>,
 }
 
 impl Described {
     pub(super) fn read(connection: &Connection, instance: Instance) -> Result<Self, StoreError> {
         let volumes = store::volumes::of_instance(connection, instance.id)?;
+        let interfaces = InterfaceFacts::of_instance(connection, instance.id)?;
         let tags = store::tags::of(connection, crate::model::ResourceId::Instance(instance.id))?;
         Ok(Self {
             instance,
             volumes,
+            interfaces,
             tags,
         })
     }
@@ -150,6 +162,7 @@ impl Described {
         let instance = &self.instance;
         let reason = instance.reason.as_ref();
         let threads = instance.instance_type.threads_per_core.max(1);
+        let primary = self.interfaces.first();
         WireInstance {
             instance_id: instance.id.to_string(),
             image_id: instance.image.to_string(),
@@ -172,11 +185,23 @@ impl Described {
                 tenancy: "default",
             },
             monitoring: WireMonitoring { state: "disabled" },
-            private_dns_name: "",
+            private_dns_name: primary
+                .map(|one| place.private_name(one.interface.address))
+                .unwrap_or_default(),
             public_dns_name: "",
             product_codes: [],
-            security_groups: [],
-            network_interfaces: [],
+            private_ip_address: primary.map(|one| one.interface.address.to_string()),
+            subnet_id: primary.map(|one| one.subnet.id.to_string()),
+            vpc_id: primary.map(|one| one.vpc.id.to_string()),
+            source_dest_check: primary.map(|one| one.interface.source_dest_check),
+            key_name: instance.key.as_ref().map(|key| key.name.to_string()),
+            security_groups: primary.map(WireGroup::all).unwrap_or_default(),
+            network_interfaces: self
+                .interfaces
+                .iter()
+                .map(|one| WireInterface::new(one, place))
+                .collect(),
+            metadata_options: instance.metadata_options.into(),
             root_device_name: instance.root_device_name.clone(),
             root_device_type: "ebs",
             block_device_mappings: self.volumes.iter().map(WireMapping::from).collect(),

@@ -85,7 +85,7 @@ pub fn recipe_tools() -> Finding {
     Finding::warn(check, format!("{} not found", missing.join(", ")), remedy)
 }
 
-fn is_installed(tool: &str) -> bool {
+pub(super) fn is_installed(tool: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(["/usr/sbin", "/sbin"])

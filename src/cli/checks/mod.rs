@@ -3,6 +3,7 @@
 mod daemon;
 mod host;
 mod kvm;
+mod network;
 mod storage;
 
 use super::client::Client;
@@ -83,6 +84,9 @@ pub async fn all(client: &Client, socket: &Path, config: &Config) -> Vec<Finding
         host::io_uring(),
         storage::reflink(&config.state_dir),
         storage::space(&config.state_dir),
+        network::taps(),
+        network::firewall(),
+        network::forwarding(),
         host::memory(),
         host::recipe_tools(),
         host::group(&config.socket.group),

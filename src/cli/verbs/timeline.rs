@@ -81,6 +81,7 @@ fn meaning(stage: &str) -> &'static str {
         "monitor" => "the machine's process waits",
         "kernel" => "the first vCPU enters the kernel",
         "init" => "the first process runs",
+        "lease" => "the guest has its address",
         "login" => "the console asks for a login",
         _ => "",
     }

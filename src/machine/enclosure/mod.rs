@@ -143,7 +143,7 @@ impl Enclosures {
             (ObjectKind::Scope, _) => Ok(()),
             (ObjectKind::Cgroup, Self::Cgroup(tree)) => tree.remove(&object.name),
             (ObjectKind::Cgroup, _) => CgroupTree::find().map_or(Ok(()), |tree| tree.remove(&object.name)),
-            (ObjectKind::File | ObjectKind::Directory, _) => Ok(()),
+            (ObjectKind::File | ObjectKind::Directory | ObjectKind::Link | ObjectKind::Table, _) => Ok(()),
         }
     }
 }

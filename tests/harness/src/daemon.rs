@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::console::tail;
 use crate::leftovers;
+use crate::namespace::Namespace;
 use serde_json::json;
 use std::fs::{self, File};
 use std::io;
@@ -97,6 +98,7 @@ impl Setup {
             programs: self.programs,
             folder,
             uid,
+            network: Namespace::new(),
             child: None,
             notify: None,
             finished: false,
@@ -112,6 +114,8 @@ pub struct Daemon {
     programs: PathBuf,
     folder: TempDir,
     uid: u32,
+    /// What it takes for the host's network: nobody else's, so that tests can't meet.
+    network: Option<Namespace>,
     child: Option<Child>,
     /// What the daemon tells its service manager, which we are.
     notify: Option<UnixDatagram>,
@@ -188,7 +192,8 @@ impl Daemon {
             .append(true)
             .open(path("kilnd.log"))
             .expect("A log can be written");
-        let child = Command::new(self.programs.join("kilnd"))
+        let mut kilnd = Command::new(self.programs.join("kilnd"));
+        kilnd
             .arg("--config")
             .arg(path("kiln.toml"))
             .arg("--state-dir")
@@ -200,9 +205,11 @@ impl Daemon {
             .env("NOTIFY_SOCKET", path("notify"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("A descriptor can be duplicated"))
-            .stderr(log)
-            .spawn()
-            .expect("kilnd can be started");
+            .stderr(log);
+        if let Some(network) = &self.network {
+            network.put(&mut kilnd);
+        }
+        let child = kilnd.spawn().expect("kilnd can be started");
         self.child = Some(child);
         self.wait_until_ready(&notify);
         self.notify = Some(notify);
@@ -252,6 +259,9 @@ impl Daemon {
         self.wait_until_forgotten();
         self.stop();
         leftovers::assert_none(&self.state(), self.uid..self.uid + UIDS, &self.log());
+        if let (Some(network), Some(empty)) = (&self.network, Namespace::new()) {
+            assert_eq!(network.census(), empty.census(), "This is left on the host's network");
+        }
         self.finished = true;
     }
 

@@ -73,6 +73,7 @@ fn assert_no_rows(database: &Path) {
         "ledger",
         "machines",
         "instances",
+        "network_interfaces",
         "attachments",
         "volumes",
         "snapshots",

@@ -4,6 +4,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -34,6 +35,41 @@ impl Namespace {
     #[must_use]
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    /// Has a command run in it.
+    pub fn put<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let namespace = self.0.try_clone().expect("A descriptor can be duplicated");
+        // SAFETY: the closure makes one system call on a descriptor that it owns, and allocates nothing.
+        unsafe {
+            command.pre_exec(move || {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(())
+            })
+        }
+    }
+
+    /// What there is in it that a daemon may have made: links, addresses, routes and rules, as `ip` and `nft` list them.
+    ///
+    /// # Panics
+    /// They can't be listed.
+    #[track_caller]
+    #[must_use]
+    pub fn census(&self) -> String {
+        let lists = [
+            &["ip", "-o", "link"][..],
+            &["ip", "-o", "address"],
+            &["ip", "route", "show", "table", "all"],
+            &["nft", "list", "ruleset"],
+        ];
+        let list = |words: &[&str]| {
+            let output = self.put(Command::new(words[0]).args(&words[1..])).output();
+            let output = output.unwrap_or_else(|error| panic!("{words:?} can't be run: {error}"));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{words:?} failed: {said}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        lists.map(list).concat()
     }
 
     /// Does something in a thread that is in this namespace.

@@ -1,6 +1,7 @@
 //! What the process gives up before it reads the first byte from anybody: its view of files, network and names, its
 //! user, its capabilities, and the hope of getting any of it back.
 
+use crate::arguments::Arguments;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{Resource, Rlimit};
@@ -28,16 +29,16 @@ pub struct SandboxError {
     pub source: std::io::Error,
 }
 
-type Step = (&'static str, fn(Identity) -> Result<(), Errno>);
+type Step = (&'static str, fn(&Arguments) -> Result<(), Errno>);
 
 /// In this order: a step may need what a later one gives up.
 const STEPS: [Step; 9] = [
     ("close the descriptors it inherited", |_| close_inherited()),
     ("bound what it may use", |_| limit_resources()),
-    ("leave the host's namespaces", |_| leave_namespaces()),
+    ("leave the host's namespaces", leave_namespaces),
     ("empty its root directory", |_| empty_root()),
     ("empty the bounding set of capabilities", |_| empty_bounding_set()),
-    ("become its own user", become_user),
+    ("become its own user", |arguments| become_user(arguments.identity)),
     ("drop its capabilities", |_| drop_capabilities()),
     ("make itself undumpable", |_| {
         process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable)
@@ -45,18 +46,18 @@ const STEPS: [Step; 9] = [
     ("renounce new privileges", |_| thread::set_no_new_privs(true)),
 ];
 
-/// Locks the process in. It must have one thread. With `partial`, steps that fail are told and left out.
+/// Locks the process in, as `arguments` say. It must have one thread. With `partial`, steps that fail are told and left out.
 ///
 /// # Errors
 /// The first step that failed; what was done before it stays done.
-pub fn lock_in(identity: Identity, partial: bool) -> Result<Vec<SandboxError>, SandboxError> {
+pub fn lock_in(arguments: &Arguments) -> Result<Vec<SandboxError>, SandboxError> {
     let mut left_out = Vec::new();
     for (action, step) in STEPS {
-        match step(identity).map_err(|errno| SandboxError {
+        match step(arguments).map_err(|errno| SandboxError {
             action,
             source: errno.into(),
         }) {
-            Err(error) if partial => left_out.push(error),
+            Err(error) if arguments.partial => left_out.push(error),
             other => other?,
         }
     }
@@ -85,10 +86,12 @@ fn limit_resources() -> Result<(), Errno> {
     process::setrlimit(Resource::Nofile, exactly(FILES))
 }
 
-fn leave_namespaces() -> Result<(), Errno> {
-    let all = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+/// The network of a VPC that a monitor stays in is no way out: it has no system call that makes a socket.
+fn leave_namespaces(arguments: &Arguments) -> Result<(), Errno> {
+    let mut left = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    left.set(UnshareFlags::NEWNET, !arguments.keep_network);
     // SAFETY: the process has one thread, and no descriptor table is unshared.
-    unsafe { thread::unshare_unsafe(all) }
+    unsafe { thread::unshare_unsafe(left) }
 }
 
 /// An empty, read-only file system becomes the root; the host's is detached.

@@ -3,7 +3,7 @@
 use super::super::super::testing::TestWorld;
 use super::{add_interface, filter, list, make_subnet, make_vpc, text};
 use crate::model::{
-    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, InterfaceAttachment,
+    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, InterfaceAttachment, MetadataOptions,
     NetworkInterfaceAttachmentId, NetworkInterfaceId, Reservation, ReservationId, ShutdownBehavior,
 };
 use crate::store::{self, StoreError, random_bits};
@@ -44,6 +44,8 @@ async fn attach(world: &TestWorld, interface: NetworkInterfaceId) -> String {
         terminated: None,
         shutdown_behavior: ShutdownBehavior::Stop,
         user_data: None,
+        key: None,
+        metadata_options: MetadataOptions::default(),
     };
     let id = instance.id;
     let add = world.world.store.write(move |store| {

@@ -1,0 +1,150 @@
+//! What a monitor is told for its guest: by DHCP its addresses, by the metadata service what [`super::metadata`] says.
+
+use super::Parts;
+use super::metadata::{Facts, InterfaceFacts};
+use crate::base64;
+use crate::config::Place;
+use crate::machine::{ControlError, Machine};
+use crate::model::{DhcpOption, DhcpOptions, DomainNameServers, InstanceId};
+use crate::network::router;
+use crate::store::{self, StoreError};
+use kiln_vmm::protocol::{Lease, Metadata, MetadataOptions, Request, Told};
+use std::net::Ipv4Addr;
+
+/// The largest IP packet on an interface, in bytes.
+pub(super) const MTU: u16 = 1500;
+/// How long a lease is, in seconds; it is renewed without end.
+const LEASE_SECONDS: u32 = 3600;
+/// Where the host's name servers stand: where systemd-resolved runs, the second file names only itself.
+const RESOLV_CONF: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
+
+/// Reads it for an instance; none if it has no network interface.
+pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, StoreError> {
+    let read = parts.store.read(move |tx| {
+        let Some(facts) = Facts::read(tx, id)? else {
+            return Ok(None);
+        };
+        let mut options = Vec::with_capacity(facts.interfaces.len());
+        for one in &facts.interfaces {
+            options.push(match one.vpc.dhcp_options {
+                Some(set) => store::dhcp_options::get(tx, set)?,
+                None => None,
+            });
+        }
+        Ok::<_, StoreError>(Some((facts, options)))
+    });
+    let Some((facts, options)) = read.await?.filter(|(facts, _)| !facts.interfaces.is_empty()) else {
+        return Ok(None);
+    };
+    let place = &parts.place;
+    let leases = facts.interfaces.iter().zip(&options);
+    Ok(Some(Told {
+        leases: leases.map(|(one, set)| lease(one, set.as_ref(), place)).collect(),
+        metadata: metadata(&facts, place),
+    }))
+}
+
+/// Why a running guest could not be told what has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// The store refused.
+    #[error("The records of {instance} can't be read")]
+    Store {
+        /// The instance.
+        instance: InstanceId,
+        /// Why.
+        source: StoreError,
+    },
+    /// The monitor did not take it.
+    #[error("The monitor of {instance} can't be told what has changed")]
+    Control {
+        /// The instance.
+        instance: InstanceId,
+        /// Why.
+        source: ControlError,
+    },
+}
+
+/// Brings what a monitor tells its guest up to what is on record.
+pub(super) async fn tell(parts: &Parts, id: InstanceId, machine: &Machine) -> Result<(), TellError> {
+    let read = told(parts, id).await;
+    let Some(told) = read.map_err(|source| TellError::Store { instance: id, source })? else {
+        return Ok(());
+    };
+    let answered = machine.request(&Request::Tell(Box::new(told))).await;
+    answered
+        .map(drop)
+        .map_err(|source| TellError::Control { instance: id, source })
+}
+
+fn metadata(facts: &Facts, place: &Place) -> Metadata {
+    let options = facts.instance.metadata_options;
+    Metadata {
+        leaves: facts.leaves(place),
+        user_data: facts.instance.user_data.as_deref().map(base64::encode),
+        options: MetadataOptions {
+            endpoint: options.endpoint,
+            tokens_required: options.tokens_required,
+            hop_limit: options.hop_limit,
+        },
+    }
+}
+
+fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, place: &Place) -> Lease {
+    let (address, subnet) = (one.interface.address, one.subnet.block.net());
+    let name = place.private_name(address);
+    let mut lease = Lease {
+        address,
+        prefix: subnet.prefix_len(),
+        router: router(subnet),
+        name_servers: Vec::new(),
+        ntp_servers: Vec::new(),
+        host_name: name.split('.').next().map(str::to_owned),
+        domain_name: None,
+        mtu: MTU,
+        seconds: LEASE_SECONDS,
+    };
+    for option in set.map_or(&[][..], |set| &set.options) {
+        match option {
+            DhcpOption::DomainName(name) => lease.domain_name = Some(name.clone()),
+            DhcpOption::DomainNameServers(DomainNameServers::Servers(servers)) => {
+                lease.name_servers.clone_from(servers)
+            }
+            DhcpOption::DomainNameServers(DomainNameServers::Provided) if one.vpc.dns_support => {
+                lease.name_servers = host_name_servers();
+            }
+            DhcpOption::NtpServers(servers) => lease.ntp_servers.clone_from(servers),
+            // Guests of today have no use for NetBIOS.
+            DhcpOption::DomainNameServers(DomainNameServers::Provided)
+            | DhcpOption::NetbiosNameServers(_)
+            | DhcpOption::NetbiosNodeType(_) => {}
+        }
+    }
+    lease
+}
+
+/// The host's own name servers, as far as a guest can ask them: not those on the host's loopback link.
+fn host_name_servers() -> Vec<Ipv4Addr> {
+    let text = RESOLV_CONF.iter().find_map(|path| std::fs::read_to_string(path).ok());
+    name_servers(&text.unwrap_or_default())
+}
+
+/// The servers of a `resolv.conf(5)` that are not on a loopback link.
+fn name_servers(text: &str) -> Vec<Ipv4Addr> {
+    let servers = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok());
+    servers.filter(|server: &Ipv4Addr| !server.is_loopback()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_told_the_hosts_name_servers_that_it_can_reach() {
+        let text = "# by hand\nsearch lan\nnameserver 127.0.0.53\n nameserver\t192.0.2.7\nnameserver fe80::1%eth0\n";
+        assert_eq!(name_servers(text), [Ipv4Addr::new(192, 0, 2, 7)]);
+        assert!(name_servers("").is_empty());
+    }
+}

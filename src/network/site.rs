@@ -1,0 +1,123 @@
+//! Building what a VPC is on this host: its namespace with the settings, addresses and routes that all its interfaces
+//! share, and what each interface adds. Nothing is named but links of ours; `mod.rs` says when each is called.
+
+use super::NetworkError;
+use super::links::{LinkError, Links};
+use super::nft;
+use super::sockets::{METADATA_ADDRESS, dhcp_socket, metadata_socket};
+use super::tap::open_tap;
+use super::uplink::{INNER_LINK, PAIR_LENGTH, Uplink};
+use crate::model::NetworkInterface;
+use crate::namespace::Namespace;
+use ipnet::Ipv4Net;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+/// What the kernel is told of a VPC's namespace: to route, and to keep IPv6 out, which guests are not given yet.
+const SETTINGS: [(&str, &str); 5] = [
+    ("ipv4/ip_forward", "1"),
+    ("ipv4/conf/all/accept_redirects", "0"),
+    ("ipv4/conf/all/send_redirects", "0"),
+    ("ipv4/conf/default/send_redirects", "0"),
+    ("ipv6/conf/default/disable_ipv6", "1"),
+];
+
+/// A guest's end of an interface: what its monitor is handed.
+#[derive(Debug)]
+pub struct Plug {
+    /// One descriptor a queue of the tap.
+    pub tap: Vec<File>,
+    /// For the DHCP server.
+    pub dhcp: UdpSocket,
+    /// For the metadata service.
+    pub metadata: TcpListener,
+}
+
+/// The name of an interface's tap in its VPC's namespace.
+#[must_use]
+pub fn tap_name(interface: &NetworkInterface) -> String {
+    format!("eni{}", interface.number)
+}
+
+/// The address of a subnet's router: the first after the network's own, as EC2 has it.
+#[must_use]
+pub fn router(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
+}
+
+/// Makes the namespace of a VPC with the block `block`, and its way out.
+pub async fn build(block: Ipv4Net, uplink: &Uplink) -> Result<Namespace, NetworkError> {
+    let namespace = Namespace::create().await.map_err(LinkError::Enter)?;
+    let (inside, host) = (Links::of(&namespace).await?, Links::of_host()?);
+    for (setting, value) in SETTINGS {
+        inside.set(setting, value).await?;
+    }
+    inside.set_up("lo").await?;
+    inside.add_address("lo", METADATA_ADDRESS, 32).await?;
+    // What no interface has and no link of ours leads to is nowhere, and never on the host's side.
+    inside.refuse_block(block).await?;
+    inside.refuse_block(LINK_LOCAL).await?;
+    connect(&inside, &host, &namespace, uplink).await?;
+    Ok(namespace)
+}
+
+/// IPv4's link-local block (RFC 3927).
+const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
+/// Everywhere.
+const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+
+async fn connect(inside: &Links, host: &Links, namespace: &Namespace, uplink: &Uplink) -> Result<(), NetworkError> {
+    nft::load(None, &uplink.rules()).await?;
+    // One that a killed daemon left is nobody's.
+    host.remove(&uplink.link).await?;
+    host.add_pair(&uplink.link, INNER_LINK, namespace).await?;
+    host.set(&format!("ipv4/conf/{}/forwarding", uplink.link), "1").await?;
+    host.add_address(&uplink.link, uplink.outer, PAIR_LENGTH).await?;
+    inside.add_address(INNER_LINK, uplink.inner, PAIR_LENGTH).await?;
+    host.set_up(&uplink.link).await?;
+    inside.set_up(INNER_LINK).await?;
+    inside.add_route(DEFAULT, INNER_LINK, Some(uplink.outer)).await?;
+    Ok(())
+}
+
+/// Removes what is left of a VPC on the host's side once its namespace is not needed any more.
+pub async fn remove(uplink: &Uplink) -> Result<(), NetworkError> {
+    Links::of_host()?.remove(&uplink.link).await?;
+    nft::load(None, &uplink.no_rules()).await?;
+    Ok(())
+}
+
+/// Makes an interface's tap, with the routes to it, and the sockets on it.
+pub async fn plug(
+    namespace: &Namespace,
+    interface: &NetworkInterface,
+    subnet: Ipv4Net,
+    queues: u8,
+) -> Result<Plug, NetworkError> {
+    let name = tap_name(interface);
+    let made = {
+        let name = name.clone();
+        namespace.run(move || open_tap(&name, queues)).await
+    };
+    let tap = made.map_err(|source| NetworkError::Tap {
+        interface: interface.id,
+        source,
+    })?;
+    let links = Links::of(namespace).await?;
+    // There is no layer 2 between instances: the router answers for all others, at once.
+    links.set(&format!("ipv4/conf/{name}/proxy_arp"), "1").await?;
+    links.set(&format!("ipv4/neigh/{name}/proxy_delay"), "0").await?;
+    links.add_address(&name, router(subnet), 32).await?;
+    links
+        .add_neighbour(&name, interface.address, interface.mac.bytes())
+        .await?;
+    links.set_up(&name).await?;
+    links.add_route(interface.address.into(), &name, None).await?;
+    let sockets = namespace.run(move || Ok::<_, io::Error>((dhcp_socket(&name)?, metadata_socket(&name)?)));
+    let (dhcp, metadata) = sockets.await.map_err(|source| NetworkError::Sockets {
+        interface: interface.id,
+        source,
+    })?;
+    Ok(Plug { tap, dhcp, metadata })
+}

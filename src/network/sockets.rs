@@ -1,0 +1,42 @@
+//! The sockets on which a monitor answers its own guest: bound to that guest's tap, so who asks is known by construction.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+
+/// Where EC2's guests find the instance metadata service.
+pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+const DHCP_SERVER_PORT: u16 = 67;
+const HTTP_PORT: u16 = 80;
+/// Connections that a guest may have waiting.
+const BACKLOG: i32 = 64;
+
+/// The socket of the DHCP server on `link`, in the namespace of the calling thread.
+///
+/// # Errors
+/// The system's.
+pub fn dhcp_socket(link: &str) -> io::Result<UdpSocket> {
+    let socket = on_link(link, Type::DGRAM, Protocol::UDP)?;
+    socket.set_broadcast(true)?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, DHCP_SERVER_PORT).into())?;
+    Ok(socket.into())
+}
+
+/// The listening socket of the metadata service on `link`, in the namespace of the calling thread.
+///
+/// # Errors
+/// The system's; the address must be one of the namespace's.
+pub fn metadata_socket(link: &str) -> io::Result<TcpListener> {
+    let socket = on_link(link, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddrV4::new(METADATA_ADDRESS, HTTP_PORT).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn on_link(link: &str, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, kind.nonblocking().cloexec(), Some(protocol))?;
+    socket.bind_device(Some(link.as_bytes()))?;
+    Ok(socket)
+}

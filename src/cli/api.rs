@@ -23,6 +23,12 @@ pub struct Instance {
     /// When it was last started.
     #[serde(default)]
     pub launch_time: String,
+    /// Its address in its VPC.
+    #[serde(default)]
+    pub private_ip_address: Option<String>,
+    /// The key pair that it was launched with.
+    #[serde(default)]
+    pub key_name: Option<String>,
     /// Why it is in its state.
     #[serde(default)]
     pub state_reason: Option<StateReason>,

@@ -114,12 +114,28 @@ pub enum CommandError {
         /// Its state's reason.
         reason: String,
     },
+    /// A guest can't be got into.
+    #[error("There is no way into {instance} by ssh yet: {problem}")]
+    NoSsh {
+        /// The instance.
+        instance: String,
+        /// What was in the way last.
+        problem: String,
+    },
     /// A file of the user's can't be used.
     #[error("File {path} can't be used")]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
+        source: io::Error,
+    },
+    /// A program could not be started.
+    #[error("Can't start {program}")]
+    Start {
+        /// The program.
+        program: &'static str,
+        /// What the system said.
         source: io::Error,
     },
     /// A program that was run failed.
@@ -162,7 +178,7 @@ impl CommandError {
             CommandError::Unreachable { .. } | CommandError::Lost { .. } => Exit::DaemonDown,
             CommandError::NotFound { .. } => Exit::NotFound,
             CommandError::Ambiguous { .. } | CommandError::Usage(_) => Exit::Usage,
-            CommandError::Timeout { .. } => Exit::Timeout,
+            CommandError::Timeout { .. } | CommandError::NoSsh { .. } => Exit::Timeout,
             CommandError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             CommandError::Refused { code, .. } => match code.as_str() {
                 "InsufficientInstanceCapacity" => Exit::Capacity,
@@ -194,7 +210,9 @@ impl CommandError {
                 alike => format!("did you mean {}?", alike.join(" or ")),
             },
             CommandError::Ambiguous { .. } => "give more of the identifier".into(),
-            CommandError::Timeout { instance, .. } | CommandError::Unreached { instance, .. } => {
+            CommandError::Timeout { instance, .. }
+            | CommandError::NoSsh { instance, .. }
+            | CommandError::Unreached { instance, .. } => {
                 format!("kiln logs {instance} shows how far it came")
             }
             CommandError::Refused { code, .. } if code == "InsufficientInstanceCapacity" => {

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod resolve;
 mod sanitize;
+mod ssh;
 mod table;
 mod terminal;
 mod verbs;
@@ -31,6 +32,7 @@ Examples:
   kiln doctor                         check this host
   kiln images make debian-12          make the Quick Start image, once
   kiln run debian-12 --name web       start an instance of it
+  kiln ssh web                        a shell in it
   kiln console web                    use its serial console; Ctrl-] leaves
   kiln ps                             list instances
   kiln stop web && kiln start web     power button, then a new start from the same volume
@@ -72,6 +74,8 @@ enum Verb {
     Ps(verbs::ps::Arguments),
     Console(verbs::console::Arguments),
     Logs(verbs::logs::Arguments),
+    Ssh(verbs::ssh::Arguments),
+    Cp(verbs::cp::Arguments),
     Start(verbs::start::Arguments),
     Stop(verbs::stop::Arguments),
     Reboot(verbs::reboot::Arguments),
@@ -90,6 +94,9 @@ enum Verb {
     Events(verbs::events::Arguments),
     Status(verbs::status::Arguments),
     Doctor(verbs::doctor::Arguments),
+    SshConfig(verbs::ssh_config::Arguments),
+    Connect(verbs::connect::Arguments),
+    HostKeys(verbs::host_keys::Arguments),
     Completion(verbs::completion::Arguments),
     Names(verbs::completion::NamesArguments),
 }
@@ -107,6 +114,8 @@ impl Verb {
             Verb::Ps(arguments) => verbs::ps::run(context, arguments).await,
             Verb::Console(arguments) => verbs::console::run(context, arguments).await,
             Verb::Logs(arguments) => verbs::logs::run(context, arguments).await,
+            Verb::Ssh(arguments) => verbs::ssh::run(context, arguments).await,
+            Verb::Cp(arguments) => verbs::cp::run(context, arguments).await,
             Verb::Start(arguments) => verbs::start::run(context, arguments).await,
             Verb::Stop(arguments) => verbs::stop::run(context, arguments).await,
             Verb::Reboot(arguments) => verbs::reboot::run(context, arguments).await,
@@ -125,6 +134,9 @@ impl Verb {
             Verb::Events(arguments) => verbs::events::run(context, arguments).await,
             Verb::Status(arguments) => verbs::status::run(context, arguments).await,
             Verb::Doctor(arguments) => verbs::doctor::run(context, arguments).await,
+            Verb::SshConfig(arguments) => verbs::ssh_config::run(context, arguments),
+            Verb::Connect(arguments) => verbs::connect::run(context, arguments).await,
+            Verb::HostKeys(arguments) => verbs::host_keys::run(context, arguments).await,
             Verb::Completion(arguments) => verbs::completion::run(context, arguments),
             Verb::Names(arguments) => verbs::completion::names(context, arguments).await,
         }

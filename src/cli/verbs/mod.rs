@@ -1,10 +1,13 @@
 //! The verbs of the command, one file each: its arguments, and what it does with the API.
 
 pub mod completion;
+pub mod connect;
 pub mod console;
+pub mod cp;
 pub mod doctor;
 pub mod events;
 pub mod groups;
+pub mod host_keys;
 pub mod images;
 pub mod import;
 pub mod keys;
@@ -13,6 +16,8 @@ pub mod ps;
 pub mod reboot;
 pub mod rm;
 pub mod run;
+pub mod ssh;
+pub mod ssh_config;
 pub mod start;
 pub mod status;
 pub mod stop;

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 #[command(before_help = "\
 Examples:
   kiln run debian-12
-  kiln run debian-12 --name web --type t3.medium --root-size 20
+  kiln run debian-12 --name web --key laptop && kiln ssh web
+  kiln run debian-12 --type t3.medium --root-size 20
   kiln run debian-12 --count 3 --user-data setup.yaml
   kiln run debian-12 --console")]
 pub struct Arguments {
@@ -38,6 +39,19 @@ pub struct Arguments {
     /// Size of the root volume in GiB; the image's when not given.
     #[arg(long, value_name = "GIB")]
     root_size: Option<u32>,
+    /// The key pair that the guests let in; kiln keys lists them.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    /// The subnet, subnet-…; the default one when not given.
+    #[arg(long, value_name = "ID")]
+    subnet: Option<String>,
+    /// A security group, by its identifier, or by its name in the default VPC; may be given again. The VPC's default group
+    /// when none is.
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// The private address, one of the subnet's; a free one when not given.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "count")]
+    address: Option<std::net::Ipv4Addr>,
     /// A file with user data: a script or a cloud-config, 16 KiB at most.
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
@@ -100,7 +114,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
         [one, ..] => {
             let handle = one.handle();
             hint(&format!(
-                "next: kiln console {handle}, kiln logs -f {handle}, kiln rm {handle}"
+                "next: kiln ssh {handle}, kiln console {handle}, kiln logs -f {handle}, kiln rm {handle}"
             ));
             Ok(())
         }
@@ -138,6 +152,22 @@ fn request(arguments: &Arguments, image: &Image) -> Result<Value, CommandError> 
             source,
         })?;
         request["UserData"] = json!(crate::base64::encode(&data));
+    }
+    if let Some(key) = &arguments.key {
+        request["KeyName"] = json!(key);
+    }
+    if let Some(subnet) = &arguments.subnet {
+        request["SubnetId"] = json!(subnet);
+    }
+    let (ids, names): (Vec<_>, Vec<_>) = arguments.groups.iter().partition(|group| group.starts_with("sg-"));
+    if !ids.is_empty() {
+        request["SecurityGroupIds"] = json!(ids);
+    }
+    if !names.is_empty() {
+        request["SecurityGroups"] = json!(names);
+    }
+    if let Some(address) = &arguments.address {
+        request["PrivateIpAddress"] = json!(address);
     }
     if let Some(token) = &arguments.client_token {
         request["ClientToken"] = json!(token);
@@ -191,7 +221,8 @@ mod tests {
         let file = directory.path().join("data");
         std::fs::write(&file, "#!/bin/sh\n").unwrap();
         let line = format!(
-            "run x --name web --tag a=b=c --cpus 1x1 --root-size 20 --user-data {} --client-token t --dry-run --count 2",
+            "run x --name web --tag a=b=c --cpus 1x1 --root-size 20 --user-data {} --client-token t --dry-run --count 2 \
+             --key k --subnet subnet-1 --group sg-1 --group web",
             file.display()
         );
         let request = request(&parse(&line), &image()).unwrap();
@@ -206,6 +237,12 @@ mod tests {
             json!([{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}])
         );
         assert_eq!(request["UserData"], "IyEvYmluL3NoCg==");
+        assert_eq!(
+            (&request["KeyName"], &request["SubnetId"]),
+            (&json!("k"), &json!("subnet-1"))
+        );
+        assert_eq!(request["SecurityGroupIds"], json!(["sg-1"]));
+        assert_eq!(request["SecurityGroups"], json!(["web"]));
         assert_eq!(
             (&request["ClientToken"], &request["DryRun"]),
             (&json!("t"), &json!(true))

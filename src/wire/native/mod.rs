@@ -1,11 +1,14 @@
-//! kiln's own resources beside EC2's operations: events, the console, an instance's timeline, the daemon's status.
+//! kiln's own resources beside EC2's operations: events, the console and the ports
+//! of a guest, an instance's timeline, the daemon's status.
 //!
 //! `docs/openapi.json` describes them; a test holds the two together.
 
 mod console;
 mod events;
+mod port;
 mod status;
 mod timeline;
+mod upgrade;
 
 use super::json::refusal;
 use super::server::Asked;
@@ -17,7 +20,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections without an end (events, consoles) at one time: fewer than there may be connections, so that they never
+/// Connections without an end (events, consoles, ports) at one time: fewer than there may be connections, so that they never
 /// keep requests out.
 const MAX_STREAMS: usize = 128;
 
@@ -56,6 +59,10 @@ impl Native {
                 (Ok(instance), Ok(permit)) => console::open(&self.world, instance, permit, asked).await,
                 (Err(error), _) | (_, Err(error)) => Err(error),
             },
+            ["instances", instance, "ports", port] => match (instance_id(instance), self.stream()) {
+                (Ok(instance), Ok(permit)) => port::open(&self.world, (instance, port), permit, asked).await,
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            },
             _ => return Err(asked),
         };
         Ok(answered.unwrap_or_else(|error| refusal(&error, id)))
@@ -63,7 +70,7 @@ impl Native {
 
     fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let message = format!("{MAX_STREAMS} streams of events and consoles are open; close one first");
+            let message = format!("{MAX_STREAMS} streams of events, consoles and ports are open; close one first");
             ApiError::new(Code::RequestLimitExceeded, message)
         })
     }

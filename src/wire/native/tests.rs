@@ -1,6 +1,6 @@
 //! kiln's own resources over a real socket.
 
-use super::console::pass_on;
+use super::upgrade;
 use crate::api::operations;
 use crate::api::testing::TestWorld;
 use crate::instance::Happened;
@@ -225,12 +225,10 @@ async fn an_instance_that_is_none_or_unknown_is_named_so() {
 struct Upgrading(std::sync::Mutex<Option<UnixStream>>);
 
 impl Respond for Upgrading {
-    async fn respond(self: Arc<Self>, mut asked: Asked) -> Response<Answer> {
+    async fn respond(self: Arc<Self>, asked: Asked) -> Response<Answer> {
         let console = self.0.lock().unwrap().take().unwrap();
-        let upgrade = hyper::upgrade::on(&mut asked.request);
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        tokio::spawn(pass_on(upgrade, BufReader::new(console), asked.stop, permit));
-        super::console::switched()
+        upgrade::join(asked, "kiln-console", BufReader::new(console), permit)
     }
 }
 

@@ -202,3 +202,88 @@ fn whatever_the_moment_the_daemon_is_killed_what_it_had_answered_comes_true_and_
     });
     lab.finish(&alive);
 }
+
+/// Numbers that a seed determines (Marsaglia's xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
+    }
+}
+
+/// A VPC with the block that the other one has, too, and its subnet.
+fn vpc(api: &Api) -> (Value, Value) {
+    let vpc = api.call("CreateVpc", &json!({"CidrBlock": "10.0.0.0/16"}))["Vpc"]["VpcId"].clone();
+    let subnet = api.call("CreateSubnet", &json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24"}));
+    (vpc, subnet["Subnet"]["SubnetId"].clone())
+}
+
+/// Does one thing at random; what does not fit the state of an instance is refused, and that is fine.
+fn disturb(lab: &mut Lab, random: &mut Random, subnets: &[Value], live: &mut Vec<String>) {
+    let api = lab.api();
+    let chosen = (!live.is_empty()).then(|| live[random.below(live.len())].clone());
+    let ids = json!({"InstanceIds": [chosen]});
+    match (random.below(12), chosen) {
+        (0..=4, _) | (_, None) if live.len() < 4 => {
+            live.push(lab.run(&json!({"SubnetId": subnets[random.below(subnets.len())]})));
+        }
+        (5..=6, Some(id)) => {
+            api.call("TerminateInstances", &ids);
+            live.retain(|other| *other != id);
+        }
+        (7, _) => drop(api.try_call("StopInstances", &ids, &[])),
+        (8, _) => drop(api.try_call("StartInstances", &ids, &[])),
+        (9, _) => {
+            let group = &api.call("DescribeSecurityGroups", &json!({}))["SecurityGroups"][0]["GroupId"];
+            let port = random.below(1000) + 1;
+            let rule =
+                json!({"GroupId": group, "IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": "0.0.0.0/0"});
+            drop(api.try_call("AuthorizeSecurityGroupIngress", &rule, &[]));
+        }
+        (10, _) => {
+            if let Some(&pid) = lab.daemon.monitors().first() {
+                // It may have ended by itself just now.
+                let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL);
+            }
+        }
+        _ => {
+            lab.daemon.kill();
+            lab.daemon.start();
+        }
+    }
+}
+
+#[test]
+fn the_host_is_as_it_was_after_a_hundred_random_launches_changes_and_kills() {
+    if !has_kvm() {
+        return;
+    }
+    let mut lab = Lab::new("wait");
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    println!("the seed is {seed}");
+    let mut random = Random(u64::try_from(seed).unwrap());
+    let (vpcs, subnets): (Vec<_>, Vec<_>) = [vpc(&lab.api()), vpc(&lab.api())].into_iter().unzip();
+    let mut live = Vec::new();
+    for _ in 0..100 {
+        disturb(&mut lab, &mut random, &subnets, &mut live);
+    }
+    let api = lab.api();
+    if !live.is_empty() {
+        api.call("TerminateInstances", &json!({"InstanceIds": live}));
+    }
+    api.events().until(SOON, "all instances to be terminated", || {
+        let described = api.call("DescribeInstances", &json!({}));
+        let reservations = described["Reservations"].as_array().unwrap();
+        let mut instances = reservations.iter().flat_map(|one| one["Instances"].as_array().unwrap());
+        instances.all(|one| one["State"]["Name"] == "terminated").then_some(())
+    });
+    for (subnet, vpc) in subnets.iter().zip(&vpcs) {
+        api.call("DeleteSubnet", &json!({"SubnetId": subnet}));
+        api.call("DeleteVpc", &json!({"VpcId": vpc}));
+    }
+    lab.finish(&[]);
+}

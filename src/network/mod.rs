@@ -24,6 +24,7 @@ pub use links::LinkError;
 pub use nft::LoadRulesError;
 pub use site::{Plug, router};
 
+use crate::chain::chain;
 use crate::model::{Block, InstanceId, NetworkInterfaceId, VpcId};
 use crate::namespace::Namespace;
 use crate::store::ledger::{self, HostObject, ObjectKind};
@@ -214,7 +215,9 @@ impl Networks {
             }
         }
         sites.remove(&place.vpc);
-        self.remove(place.vpc, &self.uplink(place)?).await
+        let vpc = place.vpc.to_string();
+        let objects = self.store.read(move |tx| ledger::of(tx, &vpc)).await?;
+        self.remove(objects).await
     }
 
     /// Takes up the VPC of an instance whose monitor was found running, by the namespace that the monitor is in.
@@ -244,15 +247,17 @@ impl Networks {
     /// The store can't be read. What can't be removed stays on the ledger, and is logged.
     pub async fn recover(&self) -> Result<(), NetworkError> {
         let sites = self.sites.lock().await;
-        let vpcs = self.store.read(record::vpcs).await?;
-        for (vpc, number) in vpcs {
-            let done = match (sites.get(&vpc), Uplink::of(vpc, number, self.transit)) {
-                (Some(site), _) => self.load(vpc, &site.namespace).await,
-                (None, Some(uplink)) => self.remove_left(vpc, &uplink).await,
-                (None, None) => Ok(()),
-            };
-            if let Err(error) = done {
-                tracing::warn!(%vpc, error = %crate::chain::chain(&error), "A VPC is not as it should be on this host");
+        let mut left = self.store.read(ledger::list).await?;
+        left.retain(|object| {
+            let used = || sites.keys().any(|vpc| object.owner == vpc.to_string());
+            matches!(object.kind, ObjectKind::Link | ObjectKind::Table) && !used()
+        });
+        if let Err(error) = self.remove(left).await {
+            tracing::warn!(error = %chain(&error), "What is left of networks can't be removed yet");
+        }
+        for (&vpc, site) in sites.iter() {
+            if let Err(error) = self.load(vpc, &site.namespace).await {
+                tracing::warn!(%vpc, error = %chain(&error), "The rules of a VPC can't be brought up to the record");
             }
         }
         Ok(())
@@ -297,23 +302,16 @@ impl Networks {
         Ok(())
     }
 
-    async fn remove_left(&self, vpc: VpcId, uplink: &Uplink) -> Result<(), NetworkError> {
-        let left = self.store.read(move |tx| ledger::of(tx, &vpc.to_string())).await?;
-        match left.is_empty() {
-            true => Ok(()),
-            false => self.remove(vpc, uplink).await,
+    /// Removes objects of the host's side, and strikes each off the ledger.
+    async fn remove(&self, objects: Vec<HostObject>) -> Result<(), NetworkError> {
+        for object in objects {
+            site::remove(&object).await?;
+            let forgotten = self
+                .store
+                .write(move |tx| ledger::forget(tx, object.kind, &object.name));
+            forgotten.await?;
         }
-    }
-
-    async fn remove(&self, vpc: VpcId, uplink: &Uplink) -> Result<(), NetworkError> {
-        site::remove(uplink).await?;
-        let objects = objects(vpc, uplink);
-        let forgotten = self.store.write(move |tx| {
-            objects
-                .iter()
-                .try_for_each(|object| ledger::forget(tx, object.kind, &object.name))
-        });
-        Ok(forgotten.await?)
+        Ok(())
     }
 }
 

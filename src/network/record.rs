@@ -46,12 +46,6 @@ pub fn places(connection: &Connection, instance: InstanceId) -> Result<Vec<Place
     Ok(places)
 }
 
-/// All VPCs with their numbers.
-pub fn vpcs(connection: &Connection) -> Result<Vec<(VpcId, u32)>, StoreError> {
-    let vpcs = store::vpcs::list(connection)?;
-    Ok(vpcs.into_iter().map(|vpc| (vpc.id, vpc.number)).collect())
-}
-
 /// What the rules of a VPC are made of.
 pub fn rules(connection: &Connection, vpc: VpcId) -> Result<VpcRules, StoreError> {
     let mut attached: BTreeMap<SubnetId, Vec<NetworkInterface>> = BTreeMap::new();

@@ -6,9 +6,10 @@ use super::links::{LinkError, Links};
 use super::nft;
 use super::sockets::{METADATA_ADDRESS, dhcp_socket, metadata_socket};
 use super::tap::open_tap;
-use super::uplink::{INNER_LINK, PAIR_LENGTH, Uplink};
+use super::uplink::{INNER_LINK, PAIR_LENGTH, Uplink, no_table};
 use crate::model::NetworkInterface;
 use crate::namespace::Namespace;
+use crate::store::ledger::{HostObject, ObjectKind};
 use ipnet::Ipv4Net;
 use std::fs::File;
 use std::io;
@@ -81,10 +82,13 @@ async fn connect(inside: &Links, host: &Links, namespace: &Namespace, uplink: &U
     Ok(())
 }
 
-/// Removes what is left of a VPC on the host's side once its namespace is not needed any more.
-pub async fn remove(uplink: &Uplink) -> Result<(), NetworkError> {
-    Links::of_host()?.remove(&uplink.link).await?;
-    nft::load(None, &uplink.no_rules()).await?;
+/// Removes an object of the host's side that is on the ledger; one that is gone is fine.
+pub async fn remove(object: &HostObject) -> Result<(), NetworkError> {
+    match object.kind {
+        ObjectKind::Link => Links::of_host()?.remove(&object.name).await?,
+        ObjectKind::Table => nft::load(None, &no_table(&object.name)).await?,
+        ObjectKind::File | ObjectKind::Directory | ObjectKind::Scope | ObjectKind::Cgroup => {}
+    }
     Ok(())
 }
 

@@ -78,13 +78,13 @@ impl Uplink {
             ])),
         ]})
     }
+}
 
-    /// What removes them; a table that is not there is added first, so that it is no error.
-    #[must_use]
-    pub fn no_rules(&self) -> Value {
-        let table = json!({"family": "ip", "name": self.table});
-        json!({"nftables": [{"add": {"table": table}}, {"delete": {"table": table}}]})
-    }
+/// What removes a table of the host's; one that is not there is added first, so that it is no error.
+#[must_use]
+pub fn no_table(name: &str) -> Value {
+    let table = json!({"family": "ip", "name": name});
+    json!({"nftables": [{"add": {"table": table}}, {"delete": {"table": table}}]})
 }
 
 #[cfg(test)]

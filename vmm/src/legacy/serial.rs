@@ -50,6 +50,7 @@ impl io::Write for Sink {
 
 struct State<L: SetLine> {
     uart: Serial<Pulse<L>, NoEvents, Sink>,
+    fifo_size: usize,
     waiting: VecDeque<u8>,
     refused: bool,
 }
@@ -69,6 +70,7 @@ impl<L: SetLine> SerialPort<L> {
         let uart = Serial::new(Pulse(line), Sink(Arc::clone(&output)));
         Self {
             state: Mutex::new(State {
+                fifo_size: uart.fifo_capacity(),
                 uart,
                 waiting: VecDeque::new(),
                 refused: false,
@@ -93,13 +95,18 @@ impl<L: SetLine> SerialPort<L> {
 }
 
 impl<L: SetLine> State<L> {
-    /// Moves waiting input into the FIFO as far as it has room.
+    /// Moves the next byte of waiting input into the FIFO when the guest has read the one before.
+    ///
+    /// One at a time, for `vm_superio` takes back the interrupt of received data at each read, also when more is there, and
+    /// Linux reads 256 bytes at most before it looks at the interrupt again: the rest of a long line would wait there until
+    /// something else is typed.
     fn feed(&mut self) {
-        let room = self.uart.fifo_capacity().min(self.waiting.len());
-        if room > 0 {
-            let bytes: Vec<u8> = self.waiting.drain(..room).collect();
+        if self.uart.fifo_capacity() < self.fifo_size {
+            return;
+        }
+        if let Some(byte) = self.waiting.pop_front() {
             // In loopback mode the port takes nothing from outside: such input is lost, as on a wire.
-            let _ = self.uart.enqueue_raw_bytes(&bytes);
+            let _ = self.uart.enqueue_raw_bytes(&[byte]);
         }
     }
 }
@@ -162,6 +169,20 @@ mod tests {
         b"login: ".iter().for_each(|byte| port.write(0, &[*byte]));
         port.write(0, b"no such register is two bytes wide");
         assert_eq!(output.0.lock().unwrap().0, b"login: ");
+    }
+
+    #[test]
+    fn the_interrupt_stands_as_long_as_there_is_something_to_read() {
+        const RECEIVED: u8 = 4;
+        const KIND: u8 = 0x0f;
+        let port = SerialPort::new(NoLine, Arc::new(Recorder::default()));
+        port.write(1, &[1]);
+        assert_eq!(port.input(&[7; 300]), 300);
+        for _ in 0..300 {
+            assert_eq!(read(&port, 2) & KIND, RECEIVED);
+            assert_eq!(read(&port, 0), 7);
+        }
+        assert_ne!(read(&port, 2) & KIND, RECEIVED);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// The daemon's parts. `kilnd` makes one at its start; handlers share it.
 #[derive(Debug)]
@@ -148,6 +149,12 @@ impl World {
     }
 }
 
+/// How long a lock is waited for. A process that a killed daemon was about to start has its open files until it becomes
+/// another program, some milliseconds later.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long it is left alone between two looks.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Locks the state directory. The lock is the open file's: it goes with the process, however that ends.
 fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
     let path = layout.lock();
@@ -161,12 +168,18 @@ fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
         Ok(file) => file,
         Err(source) => return Err(OpenWorldError::Lock { path, source }),
     };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenWorldError::InUse {
-            state_dir: layout.state_dir().into(),
-        }),
-        Err(TryLockError::Error(source)) => Err(OpenWorldError::Lock { path, source }),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenWorldError::InUse {
+                    state_dir: layout.state_dir().into(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(OpenWorldError::Lock { path, source }),
+        }
     }
 }
 

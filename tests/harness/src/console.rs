@@ -109,9 +109,10 @@ impl Console {
     pub fn shell(&mut self, command: &str, patience: Duration) -> String {
         let asked = ASKED.fetch_add(1, Ordering::Relaxed);
         let (line, end) = (format!("KILN-{asked}>"), format!("KILN-{asked}-STATUS "));
-        // The marks are typed in two parts, so that they are not found where the line is echoed.
+        // The marks are typed in two parts, so that they are not found where the line is echoed; the last one begins a line
+        // also when the command did not end its own.
         self.type_line(&format!(
-            "{{ {command}; }} | sed 's/^/KILN-'{asked}'>/'; echo \"KILN-{asked}\"\"-STATUS ${{PIPESTATUS[0]}}.\"",
+            "{{ {command}; }} | sed 's/^/KILN-'{asked}'>/'; echo $'\\n'\"KILN-{asked}\"\"-STATUS ${{PIPESTATUS[0]}}.\"",
         ));
         let said = self.wait_for(&end, patience).replace('\r', "");
         let status = self.wait_for(".", patience);

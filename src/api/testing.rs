@@ -1,6 +1,6 @@
 //! A world in a directory of its own, and calls into it as `wire` makes them: checked against EC2's model.
 
-use super::{ApiError, Caller, OpenWorldError, RequestId, World, operations};
+use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
 use crate::wire::Dispatch;
 use serde_json::{Value, json};
@@ -42,18 +42,9 @@ impl TestWorld {
             config,
             _directory,
         } = self;
-        // The state directory is the old daemon's as long as it is there. Another test that is just starting a program
-        // has a copy of all that is open here until that program runs, so the lock may stay a moment longer.
+        // The state directory is the old daemon's as long as it is there.
         drop((world, dispatch));
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let world = loop {
-            match World::open(config.clone()).await {
-                Err(OpenWorldError::InUse { .. }) if Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                opened => break Arc::new(opened.unwrap()),
-            }
-        };
+        let world = Arc::new(World::open(config.clone()).await.unwrap());
         Self {
             dispatch: Dispatch::new(Arc::clone(&world), operations()),
             world,

@@ -105,7 +105,7 @@ impl World {
             let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
             made.map_err(|source| OpenWorldError::Directory { path, source })?;
         }
-        let lock = lock(&layout)?;
+        let lock = lock(&layout).await?;
         let types = InstanceTypes::load(config.capacity.instance_types.as_deref())?;
         let store = Store::open(&layout.database())?;
         let default_vpc_block = default_block().await.map_err(OpenWorldError::Routes)?;
@@ -156,7 +156,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Locks the state directory. The lock is the open file's: it goes with the process, however that ends.
-fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
+async fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
     let path = layout.lock();
     let opened = File::options()
         .write(true)
@@ -172,7 +172,7 @@ fn lock(layout: &Layout) -> Result<File, OpenWorldError> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(LOCK_PAUSE).await,
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenWorldError::InUse {
                     state_dir: layout.state_dir().into(),

@@ -174,12 +174,15 @@ impl Networks {
     /// See [`NetworkError`].
     pub async fn plug(&self, instance: InstanceId, queues: u8) -> Result<Vec<(Place, Plug)>, NetworkError> {
         let places = self.places(instance).await?;
+        let Some(vpc) = places.first().map(|place| place.vpc) else {
+            return Ok(Vec::new());
+        };
         let sites = self.sites.lock().await;
+        let site = sites.get(&vpc).ok_or(NetworkError::NotEntered(instance))?;
+        // A tap that nothing guards yet would let anything through.
+        self.load(vpc, &site.namespace).await?;
         let mut plugs = Vec::with_capacity(places.len());
         for place in places {
-            let site = sites.get(&place.vpc).ok_or(NetworkError::NotEntered(instance))?;
-            // A tap that nothing guards yet would let anything through.
-            self.load(place.vpc, &site.namespace).await?;
             let plug = site::plug(&site.namespace, &place.interface, place.subnet, queues).await?;
             plugs.push((place, plug));
         }

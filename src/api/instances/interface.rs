@@ -135,13 +135,10 @@ impl Wanted {
         match self.subnet {
             Some(id) => store::subnets::get(store, id)?
                 .ok_or_else(|| ids::not_found(Code::InvalidSubnetIdNotFound, "subnet", &[id])),
-            None => {
-                let all = store::subnets::list(store)?;
-                all.into_iter().find(|subnet| subnet.is_default).ok_or_else(|| {
-                    let message = "There is no default subnet: name one, or make one with CreateDefaultSubnet";
-                    ApiError::new(Code::MissingInput, message)
-                })
-            }
+            None => store::subnets::default(store)?.ok_or_else(|| {
+                let message = "There is no default subnet: name one, or make one with CreateDefaultSubnet";
+                ApiError::new(Code::MissingInput, message)
+            }),
         }
     }
 }
@@ -164,11 +161,7 @@ fn single(mut specifications: Vec<InterfaceSpecification>) -> Result<Option<Inte
 }
 
 fn named(store: &Connection, subnet: &Subnet, name: &str) -> Result<SecurityGroup, ApiError> {
-    let all = store::security_groups::list(store)?;
-    let found = all
-        .into_iter()
-        .find(|group| group.vpc == subnet.vpc && group.name == name);
-    found.ok_or_else(|| {
+    store::security_groups::named(store, subnet.vpc, name)?.ok_or_else(|| {
         let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
         let message = format!("The security group '{shown}' does not exist in {}", subnet.vpc);
         ApiError::new(Code::InvalidGroupNotFound, message)

@@ -1,11 +1,10 @@
 //! The network interface that a launch makes for each instance, and what becomes of it.
 
 use crate::model::{
-    Instance, InstanceId, InterfaceAttachment, MacAddress, NetworkInterface, NetworkInterfaceAttachmentId,
+    Block, Instance, InstanceId, InterfaceAttachment, MacAddress, NetworkInterface, NetworkInterfaceAttachmentId,
     NetworkInterfaceId, ResourceId, SecurityGroupId, SubnetId, Tag,
 };
 use crate::store::{self, StoreError, random_bits};
-use ipnet::Ipv4Net;
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -57,13 +56,13 @@ pub(super) fn record(connection: &Connection, order: &InterfaceOrder, instance: 
     let subnet = store::subnets::get(connection, order.subnet)?.ok_or(AddressError::SubnetGone(order.subnet))?;
     let taken = store::network_interfaces::addresses(connection, order.subnet)?;
     let address = match order.address {
-        Some(address) if !usable(subnet.block.net()).any(|usable| usable == address) => {
+        Some(address) if !subnet.block.addresses().any(|usable| usable == address) => {
             let subnet = order.subnet;
             return Err(AddressError::OutOfRange { address, subnet });
         }
         Some(address) if taken.contains(&address) => return Err(AddressError::InUse(address)),
         Some(address) => address,
-        None => free(subnet.block.net(), &taken).ok_or(AddressError::Full(order.subnet))?,
+        None => free(subnet.block, &taken).ok_or(AddressError::Full(order.subnet))?,
     };
     let [_, _, _, _, _, _, _, _, _, _, _, bits @ ..] = random_bits().to_be_bytes();
     let interface = NetworkInterface {
@@ -91,14 +90,8 @@ pub(super) fn record(connection: &Connection, order: &InterfaceOrder, instance: 
     Ok(())
 }
 
-/// The addresses of a subnet that interfaces may have: EC2 keeps the first four and the last.
-fn usable(block: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
-    let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));
-    (first.saturating_add(4)..last).map(Ipv4Addr::from)
-}
-
-fn free(block: Ipv4Net, taken: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-    usable(block).find(|address| !taken.contains(address))
+fn free(block: Block, taken: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+    block.addresses().find(|address| !taken.contains(address))
 }
 
 /// Removes the interfaces that go with a terminated instance, and frees the others.
@@ -121,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_subnet_keeps_its_first_four_addresses_and_its_last() {
-        let block: Ipv4Net = "10.0.0.16/28".parse().unwrap();
-        let usable: Vec<Ipv4Addr> = usable(block).collect();
+        let block: Block = "10.0.0.16/28".parse().unwrap();
+        let usable: Vec<Ipv4Addr> = block.addresses().collect();
         assert_eq!(usable.len(), 11);
         assert_eq!(usable.first(), Some(&"10.0.0.20".parse().unwrap()));
         assert_eq!(usable.last(), Some(&"10.0.0.30".parse().unwrap()));

@@ -79,6 +79,12 @@ impl Block {
         u32::from(self.0.hostmask()) + 1 - RESERVED
     }
 
+    /// The addresses of a subnet of this block that interfaces may have, in their order.
+    pub fn addresses(self) -> impl Iterator<Item = Ipv4Addr> {
+        let (first, last) = (u32::from(self.0.network()), u32::from(self.0.broadcast()));
+        (first + RESERVED - 1..last).map(Ipv4Addr::from)
+    }
+
     /// The blocks in this one that a default subnet may have, from the lowest.
     pub fn default_subnets(self) -> impl Iterator<Item = Self> {
         let prefix = DEFAULT_SUBNET_PREFIX.max(self.0.prefix_len());

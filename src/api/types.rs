@@ -6,6 +6,7 @@ use super::places::zone_id;
 use super::{ApiError, Call, Code, Operation};
 use crate::config::InstanceTypeSpec;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 
 /// The operations of this file.
 pub fn rows() -> Vec<Operation> {
@@ -49,6 +50,7 @@ struct InstanceTypeInfo {
     processor_info: ProcessorInfo,
     v_cpu_info: VCpuInfo,
     memory_info: MemoryInfo,
+    network_info: NetworkInfo,
     instance_storage_supported: bool,
     hibernation_supported: bool,
     burstable_performance_supported: bool,
@@ -74,6 +76,29 @@ struct VCpuInfo {
 #[serde(rename_all = "PascalCase")]
 struct MemoryInfo {
     size_in_mi_b: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkInfo {
+    network_performance: String,
+    maximum_network_cards: u32,
+    ipv6_supported: bool,
+}
+
+impl NetworkInfo {
+    fn of(spec: &InstanceTypeSpec) -> Self {
+        let performance = match spec.network_mbps.map(NonZeroU32::get) {
+            Some(rate) if rate.is_multiple_of(1000) => format!("{} Gigabit", rate / 1000),
+            Some(rate) => format!("{rate} Megabit"),
+            None => "As fast as the host".into(),
+        };
+        Self {
+            network_performance: performance,
+            maximum_network_cards: 1,
+            ipv6_supported: false,
+        }
+    }
 }
 
 /// What machines of this host are made for.
@@ -102,6 +127,7 @@ impl From<&InstanceTypeSpec> for InstanceTypeInfo {
             memory_info: MemoryInfo {
                 size_in_mi_b: spec.memory_mib,
             },
+            network_info: NetworkInfo::of(spec),
             instance_storage_supported: false,
             hibernation_supported: false,
             burstable_performance_supported: spec.burstable,
@@ -266,6 +292,7 @@ mod tests {
         assert_eq!(micro["VCpuInfo"]["DefaultVCpus"], 2);
         assert_eq!(micro["MemoryInfo"]["SizeInMiB"], 1024);
         assert_eq!(micro["BurstablePerformanceSupported"], true);
+        assert_eq!(micro["NetworkInfo"]["NetworkPerformance"], "As fast as the host");
         let refused = world
             .refused(
                 "DescribeInstanceTypes",

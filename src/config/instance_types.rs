@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 const BUILT_IN: &str = include_str!("../../config/instance-types.toml");
@@ -23,6 +24,8 @@ pub struct InstanceTypeSpec {
     pub threads_per_core: u32,
     /// Whether EC2 counts CPU credits for it. Nothing is counted here; descriptions say it.
     pub burstable: bool,
+    /// How much an interface carries each way, in Mbit a second; as much as it can, if none.
+    pub network_mbps: Option<NonZeroU32>,
 }
 
 /// All instance types that there are here.
@@ -35,6 +38,7 @@ struct RawFamily {
     #[serde(default)]
     burstable: bool,
     threads_per_core: u32,
+    network_mbps: Option<NonZeroU32>,
     sizes: BTreeMap<String, RawSize>,
 }
 
@@ -43,6 +47,7 @@ struct RawFamily {
 struct RawSize {
     vcpus: u32,
     memory_mib: u64,
+    network_mbps: Option<NonZeroU32>,
 }
 
 /// Why a table of instance types can't be used.
@@ -111,6 +116,7 @@ impl InstanceTypes {
                     memory_mib: figures.memory_mib,
                     threads_per_core: raw.threads_per_core,
                     burstable: raw.burstable,
+                    network_mbps: figures.network_mbps.or(raw.network_mbps),
                 };
                 spec.check().map_err(|reason| LoadInstanceTypesError::Type {
                     path: path.into(),
@@ -169,6 +175,17 @@ mod tests {
         }
         assert!(types.iter().all(|spec| spec.burstable == spec.name.starts_with("t3.")));
         assert!(types.get("t3.gigantic").is_none());
+    }
+
+    #[test]
+    fn a_size_has_the_rate_of_its_family_or_its_own() {
+        let text = "[x1]\nthreads_per_core = 1\nnetwork_mbps = 100\nsizes.small = { vcpus = 1, memory_mib = 512 }\n\
+                    sizes.large = { vcpus = 1, memory_mib = 512, network_mbps = 200 }";
+        let types = InstanceTypes::parse(text, Path::new("types.toml")).unwrap();
+        let rate = |name| types.get(name).unwrap().network_mbps.map(NonZeroU32::get);
+        assert_eq!((rate("x1.small"), rate("x1.large")), (Some(100), Some(200)));
+        let none = text.replace("= 100", "= 0");
+        assert!(InstanceTypes::parse(&none, Path::new("types.toml")).is_err());
     }
 
     #[test]

@@ -88,6 +88,7 @@ mod tests {
             vcpus,
             threads_per_core: 1,
             memory: gib << 30,
+            network_mbps: None,
         }
     }
 

@@ -17,6 +17,10 @@ use time::format_description::well_known::Rfc3339;
 /// Leaves by path.
 pub type Leaves = BTreeMap<String, String>;
 
+/// The leaves of the identity document and of its signature, which is not made here.
+pub(super) const DOCUMENT: &str = "dynamic/instance-identity/document";
+pub(super) const SIGNATURE: &str = "dynamic/instance-identity/signature";
+
 /// The version of the identity document, as EC2 writes it.
 const DOCUMENT_VERSION: &str = "2017-09-30";
 
@@ -70,7 +74,7 @@ impl Facts {
         self.tell_key(&mut leaves);
         self.tell_tags(&mut leaves);
         self.tell_networks(&mut leaves, place);
-        leaves.insert("dynamic/instance-identity/document".into(), self.document(place));
+        leaves.insert(DOCUMENT.into(), self.document(place));
         leaves.insert("dynamic/fws/instance-monitoring".into(), "disabled".into());
         leaves
     }

@@ -17,6 +17,7 @@ mod ending;
 mod events;
 mod finish;
 mod follow;
+mod identity;
 mod interfaces;
 mod launch;
 mod metadata;
@@ -30,12 +31,13 @@ mod told;
 pub use actor::{AskError, StateChange};
 pub use capacity::{Capacity, InsufficientCapacity};
 pub use events::{Events, Happened, InstanceEvent};
+pub use identity::{IdentityKey, IdentityKeyError};
 pub use interfaces::{AddressError, InterfaceOrder};
 pub use metadata::InterfaceFacts;
 pub use policy::{Ask, Verdict, decide};
 pub use record::{ReserveError, View};
 pub use run::{LaunchOrder, LaunchOrderError, Launched, VolumeOrder};
-pub use told::TellError;
+pub use told::{TellError, ToldError};
 
 use crate::config::Place;
 use crate::machine::{ControlError, Machines};
@@ -71,6 +73,10 @@ pub struct Parts {
     pub machines: Machines,
     /// VPCs.
     pub networks: Networks,
+    /// Whether the host's kernel may move guests' frames.
+    pub vhost_net: bool,
+    /// What signs identity documents.
+    pub identity: IdentityKey,
     /// Where this host says it is.
     pub place: Place,
     /// What the host can hold.

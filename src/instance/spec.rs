@@ -1,7 +1,7 @@
 //! The machine that an instance is, in the words of the monitor's protocol, and the open files that go with it.
 
 use super::Parts;
-use super::told::{MTU, told};
+use super::told::{MTU, ToldError, told};
 use crate::model::{Instance, KernelId};
 use crate::network::NetworkError;
 use crate::store::{StoreError, kernels, volumes};
@@ -18,6 +18,15 @@ const MAX_DISK_QUEUES: u8 = 4;
 
 /// The most pairs of queues of a network interface, for the same reason.
 const MAX_QUEUE_PAIRS: u8 = 4;
+
+/// A million bits, in bytes.
+const MBIT: u64 = 1_000_000 / 8;
+
+/// The largest packet of IP, in bytes.
+const LARGEST_PACKET: u64 = 1 << 16;
+
+/// The kernel's back end of a network interface. Each queue pair has an open one of its own.
+const VHOST_NET: &str = "/dev/vhost-net";
 
 /// Why a machine could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +48,9 @@ pub enum SpecError {
     /// A network interface can't be plugged in.
     #[error("A network interface can't be plugged in")]
     Network(#[from] NetworkError),
+    /// It is not known what the guest is to be told.
+    #[error("What the guest is to be told is not known")]
+    Told(#[from] ToldError),
     /// The instance's kernel is gone.
     #[error("The kernel image {0} is not there")]
     NoKernel(KernelId),
@@ -144,12 +156,14 @@ async fn network(
             .into_iter()
             .map(|tap| files.add(tap))
             .collect::<Result<_, _>>()?;
-        devices.push(DeviceSpec {
+        let mut device = DeviceSpec {
             kind: "net".into(),
             id: place.interface.id.to_string(),
-            config: json!({"mac": mac, "mtu": MTU, "queue_pairs": pairs, "offloads": true, "backend": "user_space"}),
+            config: json!({"mac": mac, "mtu": MTU, "queue_pairs": pairs, "offloads": true}),
             files: taps,
-        });
+        };
+        move_frames(parts, instance, pairs, &mut device, files).await?;
+        devices.push(device);
         interfaces.push(InterfaceService {
             mac,
             dhcp: files.add(plug.dhcp)?,
@@ -159,6 +173,34 @@ async fn network(
     let told = told(parts, instance.id).await?;
     let services = told.map(|told| GuestServices { interfaces, told });
     Ok((devices, services))
+}
+
+/// Settles what moves the frames of an interface: the host's kernel, which knows no limits, if it may and can.
+async fn move_frames(
+    parts: &Parts,
+    instance: &Instance,
+    pairs: u8,
+    device: &mut DeviceSpec,
+    files: &mut Files,
+) -> Result<(), SpecError> {
+    if let Some(limit) = instance.instance_type.network_mbps {
+        let per_second = u64::from(limit.get()) * MBIT;
+        // A tenth of a second's worth, and no less than the largest packet that a guest leaves to be segmented.
+        let burst = (per_second / 10).max(LARGEST_PACKET);
+        let limit = json!({"bytes": {"per_second": per_second, "burst": burst}});
+        device.config["limits"] = json!({"receive": limit, "transmit": limit});
+    } else if parts.vhost_net
+        && let Ok(first) = open(VHOST_NET.as_ref(), true).await
+    {
+        device.files.push(files.add(first)?);
+        for _ in 1..pairs {
+            device.files.push(files.add(open(VHOST_NET.as_ref(), true).await?)?);
+        }
+        device.config["backend"] = "vhost_net".into();
+        return Ok(());
+    }
+    device.config["backend"] = "user_space".into();
+    Ok(())
 }
 
 async fn kernel_boot(

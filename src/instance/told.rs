@@ -1,7 +1,8 @@
 //! What a monitor is told for its guest: by DHCP its addresses, by the metadata service what [`super::metadata`] says.
 
 use super::Parts;
-use super::metadata::{Facts, InterfaceFacts};
+use super::identity::IdentityKeyError;
+use super::metadata::{DOCUMENT, Facts, InterfaceFacts, SIGNATURE};
 use crate::base64;
 use crate::config::Place;
 use crate::machine::{ControlError, Machine};
@@ -18,8 +19,19 @@ const LEASE_SECONDS: u32 = 3600;
 /// Where the host's name servers stand: where systemd-resolved runs, the second file names only itself.
 const RESOLV_CONF: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
 
+/// Why it can't be said what a guest is to be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ToldError {
+    /// The store refused.
+    #[error("The records of the instance can't be read")]
+    Store(#[from] StoreError),
+    /// Its identity document can't be signed.
+    #[error("The identity document can't be signed")]
+    Sign(#[from] IdentityKeyError),
+}
+
 /// Reads it for an instance; none if it has no network interface.
-pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, StoreError> {
+pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, ToldError> {
     let read = parts.store.read(move |tx| {
         let Some(facts) = Facts::read(tx, id)? else {
             return Ok(None);
@@ -37,23 +49,28 @@ pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, 
         return Ok(None);
     };
     let place = &parts.place;
+    let mut metadata = metadata(&facts, place);
+    if let Some(document) = metadata.leaves.get(DOCUMENT) {
+        let signature = parts.identity.sign(document).await?;
+        metadata.leaves.insert(SIGNATURE.into(), signature);
+    }
     let leases = facts.interfaces.iter().zip(&options);
     Ok(Some(Told {
         leases: leases.map(|(one, set)| lease(one, set.as_ref(), place)).collect(),
-        metadata: metadata(&facts, place),
+        metadata,
     }))
 }
 
 /// Why a running guest could not be told what has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TellError {
-    /// The store refused.
-    #[error("The records of {instance} can't be read")]
-    Store {
+    /// What it is to be told can't be read.
+    #[error("What the guest of {instance} is to be told is not known")]
+    Told {
         /// The instance.
         instance: InstanceId,
         /// Why.
-        source: StoreError,
+        source: ToldError,
     },
     /// The monitor did not take it.
     #[error("The monitor of {instance} can't be told what has changed")]
@@ -68,7 +85,7 @@ pub enum TellError {
 /// Brings what a monitor tells its guest up to what is on record.
 pub(super) async fn tell(parts: &Parts, id: InstanceId, machine: &Machine) -> Result<(), TellError> {
     let read = told(parts, id).await;
-    let Some(told) = read.map_err(|source| TellError::Store { instance: id, source })? else {
+    let Some(told) = read.map_err(|source| TellError::Told { instance: id, source })? else {
         return Ok(());
     };
     let answered = machine.request(&Request::Tell(Box::new(told))).await;

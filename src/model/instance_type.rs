@@ -1,5 +1,7 @@
 //! What a machine is made of.
 
+use std::num::NonZeroU32;
+
 /// An instance type: a name and the sizes behind it. Instances keep a copy, so a changed configuration changes no
 /// instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,4 +14,6 @@ pub struct InstanceType {
     pub threads_per_core: u8,
     /// Memory in bytes, a multiple of 2 MiB.
     pub memory: u64,
+    /// How much an interface carries each way, in Mbit a second; as much as it can, if none.
+    pub network_mbps: Option<NonZeroU32>,
 }

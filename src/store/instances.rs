@@ -7,6 +7,7 @@ use crate::model::{
     StateReason,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
 const SELECT: &str = "SELECT instances.*, reservations.client_token AS client_token FROM instances \
@@ -24,6 +25,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
             vcpus: row.get("vcpus")?,
             threads_per_core: row.get("threads_per_core")?,
             memory: row.get::<_, Size>("memory")?.0,
+            network_mbps: row.get::<_, Option<u32>>("network_mbps")?.and_then(NonZeroU32::new),
         },
         architecture: row.get("architecture")?,
         kernel: row.get("kernel")?,
@@ -74,8 +76,8 @@ fn read_reason(row: &Row<'_>) -> rusqlite::Result<Option<StateReason>> {
 pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "INSERT INTO instances (id, reservation, launch_index, image, type_name, vcpus, threads_per_core, memory, \
                architecture, kernel, ramdisk, root_device_name, shutdown_behavior, user_data, \
-               state, rebooting, launched, ran, key_name, public_key) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+               state, rebooting, launched, ran, key_name, public_key, network_mbps) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
     let key = instance.key.as_ref();
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
@@ -98,6 +100,7 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
         instance.ran,
         key.map(|key| &key.name),
         key.map(|key| &key.public_key),
+        instance.instance_type.network_mbps.map(NonZeroU32::get),
     ])?;
     set_metadata_options(connection, instance.id, instance.metadata_options)?;
     update(connection, instance)

@@ -7,6 +7,7 @@
 
 mod columns;
 pub mod dhcp_options;
+pub mod identity_key;
 pub mod images;
 pub mod imports;
 pub mod instances;

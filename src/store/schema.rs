@@ -11,6 +11,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_key_pairs.sql"),
     include_str!("migrations/0003_networks.sql"),
+    include_str!("migrations/0005_network_rates.sql"),
+    include_str!("migrations/0006_identity_key.sql"),
 ];
 
 /// Brings the database up to date, each migration in a transaction of its own.

@@ -24,6 +24,7 @@ fn instance(reservation: &Reservation, index: u32) -> Instance {
             vcpus: 2,
             threads_per_core: 2,
             memory: GIB,
+            network_mbps: std::num::NonZeroU32::new(100),
         },
         architecture: Architecture::X86_64,
         kernel: None,

@@ -191,6 +191,7 @@ fn to_model(spec: &InstanceTypeSpec) -> Option<InstanceType> {
         vcpus: spec.vcpus.try_into().ok()?,
         threads_per_core: spec.threads_per_core.try_into().ok()?,
         memory: spec.memory_mib.checked_mul(1 << 20)?,
+        network_mbps: spec.network_mbps,
     })
 }
 

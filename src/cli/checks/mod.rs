@@ -85,6 +85,7 @@ pub async fn all(client: &Client, socket: &Path, config: &Config) -> Vec<Finding
         storage::reflink(&config.state_dir),
         storage::space(&config.state_dir),
         network::taps(),
+        network::vhost(config),
         network::firewall(),
         network::forwarding(),
         host::memory(),

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::host::is_installed;
+use crate::config::Config;
 use std::path::Path;
 
 pub fn taps() -> Finding {
@@ -13,6 +14,21 @@ pub fn taps() -> Finding {
         check,
         "there is no /dev/net/tun",
         "modprobe tun; to keep it: echo tun > /etc/modules-load.d/kiln.conf",
+    )
+}
+
+pub fn vhost(config: &Config) -> Finding {
+    let check = "vhost-net";
+    if !config.network.vhost_net {
+        return Finding::pass(check, "not used, as network.vhost_net says");
+    }
+    if Path::new("/dev/vhost-net").exists() {
+        return Finding::pass(check, "/dev/vhost-net is there");
+    }
+    Finding::warn(
+        check,
+        "there is no /dev/vhost-net: guests' networks are slower",
+        "modprobe vhost_net; to keep it: echo vhost_net >> /etc/modules-load.d/kiln.conf",
     )
 }
 

@@ -1,10 +1,11 @@
 //! kiln's own resources beside EC2's operations: events, the console and the ports
-//! of a guest, an instance's timeline, the daemon's status.
+//! of a guest, an instance's timeline, the daemon's status, the key of its identity documents.
 //!
 //! `docs/openapi.json` describes them; a test holds the two together.
 
 mod console;
 mod events;
+mod identity_key;
 mod port;
 mod status;
 mod timeline;
@@ -50,6 +51,7 @@ impl Native {
             ["events"] => self
                 .stream()
                 .map(|permit| events::stream(&self.world, permit, asked.stop)),
+            ["identity-key"] => identity_key::identity_key(&self.world).await.map(whole),
             ["status"] => status::status(&self.world).await.map(whole),
             ["instances", instance, "timeline"] => match instance_id(instance) {
                 Ok(instance) => timeline::timeline(&self.world, instance).await.map(whole),

@@ -31,6 +31,7 @@ async fn attach(world: &TestWorld, interface: NetworkInterfaceId) -> String {
             vcpus: 2,
             threads_per_core: 2,
             memory: 1 << 30,
+            network_mbps: None,
         },
         architecture: Architecture::X86_64,
         kernel: None,

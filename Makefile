@@ -36,8 +36,7 @@ test-small:
 	tests/all --small
 
 bench:
-	@tests/lab/needs cc:gcc ld:binutils
-	$(CARGO) bench --locked --workspace
+	tests/bench
 
 lint:
 	@tests/lab/needs cc:gcc ld:binutils shellcheck:shellcheck

@@ -31,6 +31,17 @@ impl Namespace {
         }
     }
 
+    /// The one that a process is in.
+    ///
+    /// # Panics
+    /// There is no such process.
+    #[track_caller]
+    #[must_use]
+    pub fn of_process(pid: u32) -> Self {
+        let opened = File::open(format!("/proc/{pid}/ns/net"));
+        Self(opened.unwrap_or_else(|error| panic!("Process {pid}: {error}")).into())
+    }
+
     /// A path by which other programs find it, as long as this is there.
     #[must_use]
     pub fn path(&self) -> String {
@@ -62,14 +73,24 @@ impl Namespace {
             &["ip", "route", "show", "table", "all"],
             &["nft", "list", "ruleset"],
         ];
-        let list = |words: &[&str]| {
-            let output = self.put(Command::new(words[0]).args(&words[1..])).output();
-            let output = output.unwrap_or_else(|error| panic!("{words:?} can't be run: {error}"));
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{words:?} failed: {said}");
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        };
-        lists.map(list).concat()
+        lists.map(|words| self.ask(words)).concat()
+    }
+
+    /// What a command says that is run in it; it must succeed.
+    ///
+    /// # Panics
+    /// It does not.
+    #[track_caller]
+    #[must_use]
+    pub fn ask(&self, words: &[&str]) -> String {
+        let output = self
+            .put(Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()))
+            .output();
+        let output = output.unwrap_or_else(|error| panic!("{words:?} can't be run: {error}"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{words:?} failed: {out}{err}");
+        out
     }
 
     /// Does something in a thread that is in this namespace.

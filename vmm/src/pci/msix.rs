@@ -58,7 +58,7 @@ impl VectorState {
 
 /// One vector: devices signal it.
 pub struct Vector {
-    event: EventFd,
+    event: Arc<EventFd>,
     gsi: Gsi,
     state: Mutex<VectorState>,
 }
@@ -78,11 +78,8 @@ impl Vector {
     }
 
     /// Its event, for a back end in the kernel that signals by itself.
-    ///
-    /// # Errors
-    /// No descriptor is left.
-    pub fn event(&self) -> io::Result<EventFd> {
-        self.event.try_clone()
+    pub fn event(&self) -> Arc<EventFd> {
+        Arc::clone(&self.event)
     }
 
     fn lock(&self) -> MutexGuard<'_, VectorState> {
@@ -122,7 +119,7 @@ impl Msix {
             control: Mutex::default(),
         };
         for _ in 0..count {
-            let event = EventFd::new(EFD_NONBLOCK)?;
+            let event = Arc::new(EventFd::new(EFD_NONBLOCK)?);
             let gsi = msix.routes.allocate_gsi()?;
             msix.vectors.push(Arc::new(Vector {
                 event,

@@ -59,7 +59,7 @@ pub trait QueueInterrupt: Send + Sync {
     fn signal(&self);
     /// The event that raises it when written, for a back end in the kernel; none if the driver gave the queue no
     /// vector.
-    fn event(&self) -> Option<io::Result<EventFd>>;
+    fn event(&self) -> Option<Arc<EventFd>>;
 }
 
 /// What a device says to its driver, or of it, beside its queues. Not for vCPU threads.

@@ -283,7 +283,7 @@ impl VhostQueue {
             return Ok(false);
         }
         let memory = resources.memory.memory();
-        let interrupt = resources.interrupt.event().transpose()?;
+        let interrupt = resources.interrupt.event();
         let layout = &resources.layout;
         let calls = [
             Call::Features(features & OF_QUEUES),
@@ -292,7 +292,7 @@ impl VhostQueue {
             Call::Base(state.unwrap_or_default().next_avail.into()),
             Call::Rings(ring_addresses(&memory, layout)?),
             Call::Doorbell(resources.doorbell.as_raw_fd()),
-            Call::Interrupt(interrupt.as_ref().map_or(-1, AsRawFd::as_raw_fd)),
+            Call::Interrupt(interrupt.as_ref().map_or(-1, |event| event.as_raw_fd())),
             Call::Broken(self.broken.as_raw_fd()),
             Call::Tap(taps.descriptor(self.pair).unwrap_or(-1)),
         ];

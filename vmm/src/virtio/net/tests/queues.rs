@@ -19,7 +19,6 @@ use proptest::test_runner::TestCaseError;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,7 +45,7 @@ impl QueueInterrupt for Said {
     fn signal(&self) {
         self.interrupts.fetch_add(1, Ordering::Relaxed);
     }
-    fn event(&self) -> Option<io::Result<EventFd>> {
+    fn event(&self) -> Option<Arc<EventFd>> {
         None
     }
 }

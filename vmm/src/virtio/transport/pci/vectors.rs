@@ -3,7 +3,6 @@
 use crate::pci::msix::{Msix, Vector};
 use crate::virtio::device::QueueInterrupt;
 use crate::virtio::transport::Interrupts;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use vmm_sys_util::eventfd::EventFd;
@@ -132,7 +131,7 @@ impl QueueInterrupt for QueueVector {
         }
     }
 
-    fn event(&self) -> Option<io::Result<EventFd>> {
+    fn event(&self) -> Option<Arc<EventFd>> {
         self.vector().map(|vector| vector.event())
     }
 }

@@ -95,6 +95,34 @@ fn an_instance_whose_monitor_is_killed_is_stopped_with_a_reason_and_starts_again
 }
 
 #[test]
+fn the_status_checks_tell_a_machine_that_hangs_and_a_guest_that_has_no_address_yet() {
+    if !has_kvm() {
+        return;
+    }
+    let lab = Lab::new("wait");
+    let id = lab.run(&json!({}));
+    lab.reaches(&id, "running");
+    let checks = || {
+        let answer = lab.ask("DescribeInstanceStatus", &id, &json!({}));
+        let status = answer["InstanceStatuses"][0].clone();
+        let text = |check: &str| status[check]["Status"].as_str().unwrap().to_owned();
+        let since = status["SystemStatus"]["Details"][0]["ImpairedSince"].clone();
+        (text("SystemStatus"), text("InstanceStatus"), since)
+    };
+    let well = ("ok".into(), "initializing".into(), Value::Null);
+    assert_eq!(checks(), well);
+    let pid = Pid::from_raw(i32::try_from(lab.daemon.monitors()[0]).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let (system, instance, since) = checks();
+    assert_eq!((system.as_str(), instance.as_str()), ("impaired", "insufficient-data"));
+    assert!(since.is_string());
+    assert_eq!(checks().2, since, "It is the same failure");
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(checks(), well);
+    lab.finish(&[id]);
+}
+
+#[test]
 fn a_guest_that_crashes_is_stopped_and_its_last_words_are_the_reason() {
     if !has_kvm() {
         return;

@@ -5,7 +5,7 @@ use super::vpcs;
 use crate::chain::chain;
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
 use crate::imports::{Imports, TakeAwayError};
-use crate::instance::{AdoptError, Capacity, Events, IdentityKey, Instances, Parts};
+use crate::instance::{AdoptError, Capacity, Checks, Events, IdentityKey, Instances, Parts};
 use crate::machine::Machines;
 use crate::model::{Block, VpcId};
 use crate::network::{LinkError, Networks, default_block};
@@ -201,6 +201,7 @@ async fn open_instances(
         networks: Networks::new(store.clone(), config.network.transit.block()),
         vhost_net: config.network.vhost_net,
         identity: IdentityKey::new(store.clone()),
+        checks: Checks::default(),
         place: config.place.clone(),
         capacity: Capacity::of_host(config.capacity.vcpu_overcommit, reserve).map_err(OpenWorldError::Host)?,
         events: Events::default(),

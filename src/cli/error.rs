@@ -163,6 +163,14 @@ pub enum CommandError {
     /// `doctor` found something that must be mended.
     #[error("{0} of the checks failed; each line above says what to do")]
     Unfit(usize),
+    /// `why` found out why.
+    #[error("{instance} can't be reached: {problems} of the steps failed; each line above says what to do")]
+    NoWay {
+        /// The instance, as its owner calls it.
+        instance: String,
+        /// How many.
+        problems: usize,
+    },
     /// The terminal could not be used.
     #[error("The terminal can't be used")]
     Terminal(#[source] io::Error),

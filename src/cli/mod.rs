@@ -18,6 +18,7 @@ mod table;
 mod terminal;
 mod verbs;
 mod waiting;
+mod why;
 
 pub use client::Client;
 pub use error::{CommandError, Exit};
@@ -81,6 +82,7 @@ enum Verb {
     Reboot(verbs::reboot::Arguments),
     Rm(verbs::rm::Arguments),
     Wait(verbs::wait::Arguments),
+    Why(verbs::why::Arguments),
     Timeline(verbs::timeline::Arguments),
     Images(verbs::images::Arguments),
     Import(verbs::import::Arguments),
@@ -121,6 +123,7 @@ impl Verb {
             Verb::Reboot(arguments) => verbs::reboot::run(context, arguments).await,
             Verb::Rm(arguments) => verbs::rm::run(context, arguments).await,
             Verb::Wait(arguments) => verbs::wait::run(context, arguments).await,
+            Verb::Why(arguments) => verbs::why::run(context, arguments).await,
             Verb::Timeline(arguments) => verbs::timeline::run(context, arguments).await,
             Verb::Images(arguments) => verbs::images::run(context, arguments).await,
             Verb::Import(arguments) => verbs::import::run(context, arguments).await,

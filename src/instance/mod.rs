@@ -13,6 +13,7 @@
 mod actor;
 mod adopt;
 mod capacity;
+mod checks;
 mod ending;
 mod events;
 mod finish;
@@ -30,6 +31,7 @@ mod told;
 
 pub use actor::{AskError, StateChange};
 pub use capacity::{Capacity, InsufficientCapacity};
+pub use checks::{Check, Checked, Checks};
 pub use events::{Events, Happened, InstanceEvent};
 pub use identity::{IdentityKey, IdentityKeyError};
 pub use interfaces::{AddressError, InterfaceOrder};
@@ -79,6 +81,8 @@ pub struct Parts {
     pub identity: IdentityKey,
     /// Where this host says it is.
     pub place: Place,
+    /// What is remembered of status checks.
+    pub checks: Checks,
     /// What the host can hold.
     pub capacity: Capacity,
     /// Where events are told.

@@ -11,6 +11,7 @@
 //! [`Networks::adopt`] at the daemon's start; `api` calls [`Networks::apply`] after each change of what is on record.
 //! The namespace's rules are always made anew from the record, all of them in one transaction.
 
+mod arp;
 pub mod firewall;
 mod links;
 mod nft;
@@ -77,6 +78,14 @@ pub enum NetworkError {
     /// A tap could not be made.
     #[error("The tap of {interface} can't be made")]
     Tap {
+        /// The interface.
+        interface: NetworkInterfaceId,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A guest could not be asked by ARP.
+    #[error("The guest can't be asked on {interface}")]
+    Arp {
         /// The interface.
         interface: NetworkInterfaceId,
         /// What the system said.
@@ -274,12 +283,7 @@ impl Networks {
     pub async fn connect(&self, instance: InstanceId, port: u16) -> Result<TcpStream, ConnectError> {
         let places = self.store.read(move |tx| record::places(tx, instance)).await?;
         let place = places.first().ok_or(ConnectError::NotThere(instance))?;
-        let namespace = self
-            .sites
-            .lock()
-            .await
-            .get(&place.vpc)
-            .map(|site| site.namespace.clone());
+        let namespace = self.namespace(place.vpc).await;
         let namespace = namespace.ok_or(ConnectError::NotThere(instance))?;
         let address = SocketAddr::from((place.interface.address, port));
         let failed = |source| ConnectError::Connect { address, source };
@@ -289,6 +293,34 @@ impl Networks {
         });
         let socket = tokio::net::TcpSocket::from_std_stream(socket.await.map_err(failed)?.into());
         socket.connect(address).await.map_err(failed)
+    }
+
+    /// Whether a guest answers ARP on its primary interface; none for an instance without one.
+    ///
+    /// # Errors
+    /// See [`NetworkError`]: it can't be asked.
+    pub async fn answers(&self, instance: InstanceId) -> Result<Option<bool>, NetworkError> {
+        let places = self.places(instance).await?;
+        let Some(place) = places.first() else {
+            return Ok(None);
+        };
+        let namespace = self.namespace(place.vpc).await;
+        let namespace = namespace.ok_or(NetworkError::NotEntered(instance))?;
+        let (link, asker) = (site::tap_name(&place.interface), router(place.subnet));
+        let target = arp::Target {
+            mac: place.interface.mac.bytes(),
+            address: place.interface.address,
+        };
+        let asked = namespace.run(move || arp::answers(&link, asker, target)).await;
+        let interface = place.interface.id;
+        asked
+            .map(Some)
+            .map_err(|source| NetworkError::Arp { interface, source })
+    }
+
+    async fn namespace(&self, vpc: VpcId) -> Option<Namespace> {
+        let sites = self.sites.lock().await;
+        sites.get(&vpc).map(|site| site.namespace.clone())
     }
 
     async fn places(&self, instance: InstanceId) -> Result<Vec<Place>, StoreError> {

@@ -55,6 +55,7 @@ fn two_debians_run_at_once_and_outlive_the_daemon() {
     network::every_path_of_the_metadata_is_there(&mut near);
     let mut neighbour = Guest::new(&api, &twin, debian.booted(&twin, 1));
     network::instances_of_two_vpcs_do_not_meet(&mut near, &far, &mut neighbour);
+    network::its_status_check_is_true(&api, &mut neighbour);
     network::they_meet_as_their_group_says(&api, &mut near, &mut far);
 
     let monitors = debian.daemon.monitors();

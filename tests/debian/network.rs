@@ -135,6 +135,19 @@ pub fn instances_of_two_vpcs_do_not_meet(near: &mut Guest, far: &Guest, twin: &m
     twin.shell(&format!("! ping -c 1 -W 5 {}", near.address));
 }
 
+/// The guest answers ARP, until its interface is down.
+pub fn its_status_check_is_true(api: &Api, guest: &mut Guest) {
+    let status = || {
+        let answer = api.call("DescribeInstanceStatus", &json!({"InstanceIds": [guest.id]}));
+        text(&answer["InstanceStatuses"][0]["InstanceStatus"]["Status"])
+    };
+    assert_eq!(status(), "ok");
+    guest
+        .console
+        .shell("ip link set $(ls /sys/class/net | grep ^e) down", SOON);
+    assert_eq!(status(), "impaired");
+}
+
 /// Both are in the VPC's default group, which lets its members through to each other until that rule is revoked: then a
 /// connection that runs goes on, and a new one is not let through. What bears another's address never is.
 pub fn they_meet_as_their_group_says(api: &Api, one: &mut Guest, other: &mut Guest) {

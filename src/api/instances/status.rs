@@ -5,8 +5,11 @@ use super::super::paging::{MAX_RESULTS, Page};
 use super::super::{ApiError, Call};
 use super::wire::WireState;
 use super::{chosen, parse_ids};
+use crate::api::instant::instant;
 use crate::config::Place;
+use crate::instance::{Check, Checked};
 use crate::model::{Instance, InstanceState};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 const FILTERS: [&str; 7] = [
@@ -58,22 +61,32 @@ struct Summary {
 struct Detail {
     name: &'static str,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impaired_since: Option<String>,
 }
 
 impl Summary {
-    /// A machine that runs is one whose monitor lives: there is no other check of it yet.
-    fn of(instance: &Instance) -> Self {
-        let (status, details) = match instance.state {
-            InstanceState::Running => (
-                "ok",
-                vec![Detail {
-                    name: "reachability",
-                    status: "passed",
-                }],
-            ),
-            _ => ("not-applicable", vec![]),
+    fn of(check: Check) -> Self {
+        let (status, reachability) = match check {
+            Check::NotApplicable => ("not-applicable", None),
+            Check::InsufficientData => ("insufficient-data", Some("insufficient-data")),
+            Check::Initializing => ("initializing", Some("initializing")),
+            Check::Passed => ("ok", Some("passed")),
+            Check::Failed(_) => ("impaired", Some("failed")),
         };
-        Self { status, details }
+        let impaired_since = match check {
+            Check::Failed(since) => Some(instant(since)),
+            _ => None,
+        };
+        let detail = reachability.map(|status| Detail {
+            name: "reachability",
+            status,
+            impaired_since,
+        });
+        Self {
+            status,
+            details: detail.into_iter().collect(),
+        }
     }
 
     fn reachability(&self) -> Vec<String> {
@@ -89,23 +102,25 @@ pub(super) async fn describe(call: Call, request: DescribeInstanceStatus) -> Res
     let place = call.world.config.place.clone();
     let instances = call.world.store.read(move |tx| chosen(tx, &ids)).await?;
     let listed = |instance: &Instance| request.include_all_instances || instance.state == InstanceState::Running;
-    let statuses = instances
-        .iter()
-        .filter(|instance| listed(instance))
-        .map(|instance| WireStatus {
+    let chosen: Vec<Instance> = instances.into_iter().filter(listed).collect();
+    let looks = chosen.iter().map(|instance| call.world.instances.check(instance));
+    let checked = try_join_all(looks).await?;
+    let statuses = chosen.iter().zip(checked).map(|(instance, checked)| {
+        let Checked {
+            system,
+            instance: guest,
+        } = checked;
+        let status = WireStatus {
             instance_id: instance.id.to_string(),
             availability_zone: place.zone().to_owned(),
             instance_state: instance.state.into(),
-            instance_status: Summary::of(instance),
-            system_status: Summary::of(instance),
-        });
-    let states = instances
-        .iter()
-        .filter(|instance| listed(instance))
-        .map(|instance| instance.state);
-    let passing = statuses
-        .zip(states)
-        .filter(|(status, state)| filters.pass(|name| filter_values(status, *state, name, &place), []));
+            instance_status: Summary::of(guest),
+            system_status: Summary::of(system),
+        };
+        (status, instance.state)
+    });
+    let passing =
+        statuses.filter(|(status, state)| filters.pass(|name| filter_values(status, *state, name, &place), []));
     let (instance_statuses, next_token) = page.cut(passing.map(|(status, _)| status), |one| one.instance_id.clone());
     Ok(DescribedStatuses {
         instance_statuses,

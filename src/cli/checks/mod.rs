@@ -1,4 +1,5 @@
-//! What `kiln doctor` looks at: one function a check, each with what it found and, where that is not well, the remedy.
+//! What `kiln doctor` looks at: one function a check, each with what it found and, where that is not well, the remedy. `kiln why`
+//! tells of its steps in the same form.
 
 mod daemon;
 mod host;
@@ -6,8 +7,13 @@ mod kvm;
 mod network;
 mod storage;
 
+use super::Context;
 use super::client::Client;
+use super::error::CommandError;
+use super::output::Colour;
+use super::table::{Cell, Table};
 use crate::config::Config;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// How a check came out.
@@ -46,7 +52,8 @@ impl Verdict {
 }
 
 impl Finding {
-    fn pass(check: &'static str, found: impl Into<String>) -> Finding {
+    /// All is well.
+    pub fn pass(check: &'static str, found: impl Into<String>) -> Finding {
         Finding {
             check,
             verdict: Verdict::Pass,
@@ -55,7 +62,8 @@ impl Finding {
         }
     }
 
-    fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    /// Something could be better.
+    pub fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             check,
             verdict: Verdict::Warn,
@@ -64,7 +72,8 @@ impl Finding {
         }
     }
 
-    fn fail(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    /// Something is not as it must be.
+    pub fn fail(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             check,
             verdict: Verdict::Fail,
@@ -93,4 +102,49 @@ pub async fn all(client: &Client, socket: &Path, config: &Config) -> Vec<Finding
         host::group(&config.socket.group),
         daemon::answers(client, socket).await,
     ]
+}
+
+/// Prints findings.
+///
+/// # Errors
+/// Standard output can't be written to.
+pub fn show(context: &Context, findings: &[Finding]) -> Result<(), CommandError> {
+    if context.out.json {
+        return context.out.answer(&findings.iter().map(as_json).collect());
+    }
+    let lines = table(findings).lines(&context.out);
+    lines.iter().skip(1).try_for_each(|line| context.out.line(line))
+}
+
+/// How many of them came out badly.
+pub fn failed(findings: &[Finding]) -> usize {
+    let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    failed.count()
+}
+
+/// Two lines a finding where something is to be done: what was found, and below it what to do.
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new(["", "CHECK", "FOUND"]);
+    for finding in findings {
+        let colour = match finding.verdict {
+            Verdict::Pass => Colour::Good,
+            Verdict::Warn => Colour::Warn,
+            Verdict::Fail => Colour::Bad,
+        };
+        let verdict = Cell::from(finding.verdict.name()).coloured(colour);
+        table.row([verdict, finding.check.into(), finding.found.as_str().into()]);
+        if !finding.remedy.is_empty() {
+            table.row(["".into(), "".into(), format!("-> {}", finding.remedy).into()]);
+        }
+    }
+    table
+}
+
+fn as_json(finding: &Finding) -> Value {
+    json!({
+        "Check": finding.check,
+        "Verdict": finding.verdict.name(),
+        "Found": finding.found,
+        "Remedy": finding.remedy,
+    })
 }

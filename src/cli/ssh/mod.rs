@@ -110,7 +110,11 @@ fn quoted(word: &str) -> String {
     }
 }
 
-async fn identity(context: &Context, instance: &Instance) -> Result<Option<PathBuf>, CommandError> {
+/// The file with the private key that goes with an instance's key pair, if the user has one.
+///
+/// # Errors
+/// The daemon can't be asked.
+pub async fn identity(context: &Context, instance: &Instance) -> Result<Option<PathBuf>, CommandError> {
     let Some(name) = &instance.key_name else {
         return Ok(None);
     };

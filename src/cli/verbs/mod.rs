@@ -27,6 +27,7 @@ pub mod timeline;
 pub mod types;
 pub mod vpcs;
 pub mod wait;
+pub mod why;
 
 use super::api::Instance;
 use serde_json::{Value, json};

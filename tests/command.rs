@@ -56,7 +56,22 @@ fn an_instance_lives_by_the_command_alone() {
         assert!(steps.contains(stage), "{steps}");
     }
 
+    let why = daemon.kiln(&["why", "one"]).output().unwrap();
+    let why = String::from_utf8(why.stdout).unwrap();
+    for step in [
+        "PASS  state",
+        "FAIL  boot",
+        "FAIL  lease",
+        "PASS  groups",
+        "PASS  network ACL",
+    ] {
+        assert!(why.contains(step), "{why}");
+    }
+
     assert_eq!(daemon.run_kiln(&["stop", "--force", "one"]).trim(), id);
+    let (status, said) = failure(&daemon, &["why", "one"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("one can't be reached"), "{said}");
     assert_eq!(daemon.api().state(id), "stopped");
     assert_eq!(daemon.run_kiln(&["start", "one"]).trim(), id);
     daemon.run_kiln(&["tag", "one", "Name=two", "stage=test"]);

@@ -264,6 +264,7 @@ fn vpc(rules: impl IntoIterator<Item = SecurityGroupRule>) -> VpcRules {
         source_dest_check: true,
         groups: vec![GROUPS[guest]],
         outward: true,
+        public: None,
     };
     let subnet = |(number, [first, last]): (u128, [usize; 2])| SubnetRules {
         id: SubnetId::from_random(number),
@@ -488,6 +489,32 @@ fn what_leaves_by_the_uplink_has_a_way_out_and_the_uplinks_address() {
     one.send((HOST, FENCE).into());
     receive(&fence);
     assert_silent(&socket);
+}
+
+#[test]
+fn a_public_address_is_the_interfaces_own_both_ways_and_its_groups_rule_it() {
+    const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
+    let mut rules = vpc(lets_in(0, PORT, block(HOST)));
+    rules.subnets[0].interfaces[0].public = Some(PUBLIC);
+    let Some(network) = Network::new(&rules) else { return };
+    let [one, two] = [0, 1].map(|guest| network.guest(guest));
+    let host = End::new(&network.host, HOST);
+    host.namespace.ip(&format!("route add {PUBLIC} via {OUTSIDE}\n"));
+    // What it sends bears it; the others share the uplink's.
+    let outside = host.udp(PORT);
+    one.send((HOST, PORT).into());
+    assert_eq!(receive(&outside).ip(), PUBLIC);
+    two.send((HOST, PORT).into());
+    assert_eq!(receive(&outside).ip(), OUTSIDE);
+    // What is sent to it arrives, if a group lets it in, from whom it is.
+    let (server, fence) = (one.udp(PORT), one.udp(FENCE));
+    host.send((PUBLIC, PORT).into());
+    assert_eq!(receive(&server).ip(), HOST);
+    let other = one.udp(PORT + 1);
+    host.send((PUBLIC, PORT + 1).into());
+    host.send((PUBLIC, FENCE).into());
+    receive(&fence);
+    assert_silent(&other);
 }
 
 #[test]

@@ -19,7 +19,7 @@ impl Lab {
     fn new(guest: &str) -> Self {
         // Our guests know no power button: they are forced soon.
         let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd"))
-            .config("[capacity]\nvcpu_overcommit = 32\n")
+            .config("[capacity]\nvcpu_overcommit = 32\n[network]\npublic_pool = [\"203.0.113.8/30\"]\n")
             .stop_time_limit("1s")
             .start();
         let folder = tempfile::tempdir().unwrap();
@@ -120,6 +120,43 @@ fn the_status_checks_tell_a_machine_that_hangs_and_a_guest_that_has_no_address_y
     kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(checks(), well);
     lab.finish(&[id]);
+}
+
+#[test]
+fn a_public_address_is_routed_to_the_instance_that_has_it() {
+    if !has_kvm() {
+        return;
+    }
+    let lab = Lab::new("wait");
+    let id = lab.run(&json!({}));
+    lab.reaches(&id, "running");
+    let Some(host) = lab.daemon.network() else { return };
+    let routed = || host.ask(&["ip", "route", "show", "203.0.113.9"]).contains("dev kiln");
+    let api = lab.api();
+    let allocation = api.call("AllocateAddress", &json!({"Address": "203.0.113.9"}))["AllocationId"].clone();
+    let associate = || {
+        api.call(
+            "AssociateAddress",
+            &json!({"AllocationId": allocation, "InstanceId": id}),
+        )
+    };
+    let association = associate();
+    assert!(routed());
+    assert_eq!(api.instance(&id)["PublicIpAddress"], "203.0.113.9");
+    api.call("DisassociateAddress", &association);
+    assert!(!routed());
+    assert_eq!(api.instance(&id)["PublicIpAddress"], Value::Null);
+    associate();
+    lab.ask("StopInstances", &id, &json!({"Force": true}));
+    lab.reaches(&id, "stopped");
+    assert!(!routed());
+    lab.ask("StartInstances", &id, &json!({}));
+    lab.reaches(&id, "running");
+    assert!(routed());
+    api.terminate(std::slice::from_ref(&id));
+    assert!(!routed());
+    api.call("ReleaseAddress", &json!({"AllocationId": allocation}));
+    lab.finish(&[]);
 }
 
 #[test]

@@ -89,6 +89,8 @@ codes! {
     // Objects by their ids.
     InvalidAkiIdMalformed = "InvalidAKIID.Malformed" 400,
     InvalidAkiIdNotFound = "InvalidAKIID.NotFound" 400,
+    InvalidAddressNotFound = "InvalidAddress.NotFound" 400,
+    InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound" 400,
     InvalidAmiIdMalformed = "InvalidAMIID.Malformed" 400,
     InvalidAmiIdNotFound = "InvalidAMIID.NotFound" 400,
     InvalidAmiIdUnavailable = "InvalidAMIID.Unavailable" 400,
@@ -155,6 +157,7 @@ codes! {
     IncorrectInstanceState = "IncorrectInstanceState" 400,
     IncorrectState = "IncorrectState" 400,
     InstanceLimitExceeded = "InstanceLimitExceeded" 400,
+    InsufficientAddressCapacity = "InsufficientAddressCapacity" 400,
     InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet" 400,
     InsufficientInstanceCapacity = "InsufficientInstanceCapacity" 400,
     InvalidBlockDeviceMapping = "InvalidBlockDeviceMapping" 400,

@@ -5,6 +5,7 @@
 //! with the members that kiln serves, turned into `model` types with `TryFrom` before anything is done. Handlers run in
 //! tasks of their own: a client that hangs up interrupts none.
 
+mod addresses;
 pub mod call;
 mod change;
 pub mod error;
@@ -42,6 +43,7 @@ pub use world::{OpenWorldError, World};
 pub fn operations() -> Operations {
     Operations::new(
         [
+            addresses::rows(),
             groups::rows(),
             images::rows(),
             imports::rows(),

@@ -196,6 +196,7 @@ const fn not_found(resource: ResourceId) -> Code {
         ResourceId::SecurityGroupRule(_) => Code::InvalidSecurityGroupRuleIdNotFound,
         ResourceId::PrefixList(_) => Code::InvalidPrefixListIdNotFound,
         ResourceId::NetworkInterface(_) => Code::InvalidNetworkInterfaceIdNotFound,
+        ResourceId::ElasticIp(_) => Code::InvalidAllocationIdNotFound,
     }
 }
 

@@ -19,12 +19,18 @@ pub struct TestWorld {
 
 impl TestWorld {
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With more in its configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config {
+        let mut config = Config {
             state_dir: directory.path().join("state"),
             run_dir: directory.path().join("run"),
             ..Config::default()
         };
+        change(&mut config);
         let world = Arc::new(World::open(config.clone()).await.unwrap());
         Self {
             dispatch: Dispatch::new(Arc::clone(&world), operations()),

@@ -13,6 +13,8 @@ const LONGEST: u8 = 31;
 pub struct Network {
     /// The addresses of the links between VPCs and the host: two a VPC.
     pub transit: TransitBlock,
+    /// The blocks of public addresses that elastic addresses are taken from.
+    pub public_pool: Vec<Ipv4Net>,
     /// Whether the host's kernel moves guests' frames, where it has vhost-net.
     pub vhost_net: bool,
 }
@@ -52,6 +54,7 @@ impl Default for Network {
         let block = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 128, 0), 20);
         Self {
             transit: TransitBlock(block),
+            public_pool: Vec::new(),
             vhost_net: true,
         }
     }

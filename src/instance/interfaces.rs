@@ -74,6 +74,7 @@ pub(super) fn record(connection: &Connection, order: &InterfaceOrder, instance: 
         description: order.description.clone(),
         source_dest_check: true,
         groups: order.groups.clone(),
+        public: None,
         attachment: Some(InterfaceAttachment {
             id: NetworkInterfaceAttachmentId::from_random(random_bits()),
             instance: instance.id,
@@ -94,9 +95,10 @@ fn free(block: Block, taken: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
     block.addresses().find(|address| !taken.contains(address))
 }
 
-/// Removes the interfaces that go with a terminated instance, and frees the others.
+/// Removes the interfaces that go with a terminated instance, and frees the others. Their public addresses stay their owner's.
 pub(super) fn release(connection: &Connection, instance: InstanceId) -> Result<(), StoreError> {
     for interface in store::network_interfaces::of_instance(connection, instance)? {
+        store::addresses::take_from(connection, interface.id)?;
         match &interface.attachment {
             Some(attachment) if attachment.delete_on_termination => {
                 store::tags::remove_all(connection, ResourceId::NetworkInterface(interface.id))?;

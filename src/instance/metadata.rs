@@ -153,6 +153,9 @@ impl Facts {
             tell(leaves, "local-ipv4", primary.interface.address);
             tell(leaves, "mac", primary.interface.mac);
             tell(leaves, "security-groups", primary.group_names());
+            if let Some(public) = primary.interface.public {
+                tell(leaves, "public-ipv4", public.address);
+            }
         }
         for one in &self.interfaces {
             one.tell(leaves, place);
@@ -263,11 +266,16 @@ impl InterfaceFacts {
             ("vpc-ipv4-cidr-block", self.vpc.block.to_string()),
             ("vpc-ipv4-cidr-blocks", self.vpc.block.to_string()),
         ];
+        let folder = format!("network/interfaces/macs/{}", interface.mac);
         for (leaf, text) in told {
+            tell(leaves, &format!("{folder}/{leaf}"), text);
+        }
+        if let Some(public) = interface.public {
+            tell(leaves, &format!("{folder}/public-ipv4s"), public.address);
             tell(
                 leaves,
-                &format!("network/interfaces/macs/{}/{leaf}", interface.mac),
-                text,
+                &format!("{folder}/ipv4-associations/{}", public.address),
+                interface.address,
             );
         }
     }

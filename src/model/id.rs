@@ -101,6 +101,8 @@ ids! {
     PrefixListId "pl-" "a prefix list";
     NetworkInterfaceId "eni-" "a network interface";
     NetworkInterfaceAttachmentId "eni-attach-" "an attachment of a network interface";
+    AllocationId "eipalloc-" "an elastic address";
+    AddressAssociationId "eipassoc-" "an association of an elastic address";
 }
 
 /// The identifier of an import task of either kind.
@@ -170,6 +172,8 @@ pub enum ResourceId {
     PrefixList(PrefixListId),
     /// A network interface.
     NetworkInterface(NetworkInterfaceId),
+    /// An elastic address.
+    ElasticIp(AllocationId),
 }
 
 impl ResourceId {
@@ -191,6 +195,7 @@ impl ResourceId {
             Self::SecurityGroupRule(_) => "security-group-rule",
             Self::PrefixList(_) => "prefix-list",
             Self::NetworkInterface(_) => "network-interface",
+            Self::ElasticIp(_) => "elastic-ip",
             Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
             Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
@@ -218,6 +223,7 @@ impl fmt::Display for ResourceId {
             Self::SecurityGroupRule(id) => id.fmt(f),
             Self::PrefixList(id) => id.fmt(f),
             Self::NetworkInterface(id) => id.fmt(f),
+            Self::ElasticIp(id) => id.fmt(f),
         }
     }
 }
@@ -245,6 +251,7 @@ impl FromStr for ResourceId {
             SecurityGroupRuleId::PREFIX => text.parse().map(Self::SecurityGroupRule),
             PrefixListId::PREFIX => text.parse().map(Self::PrefixList),
             NetworkInterfaceId::PREFIX => text.parse().map(Self::NetworkInterface),
+            AllocationId::PREFIX => text.parse().map(Self::ElasticIp),
             _ => Err(ParseIdError {
                 noun: "a resource",
                 prefix: "",

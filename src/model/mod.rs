@@ -3,6 +3,7 @@
 //! Pure data: no I/O, no async, and no knowledge of the wire. Every other part of the daemon speaks in these types;
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
+mod address;
 mod block;
 mod dhcp_options;
 mod firewall;
@@ -22,14 +23,15 @@ mod tag;
 mod volume;
 mod vpc;
 
+pub use address::{AddressAssociation, ElasticAddress, PublicAddress};
 pub use block::{Block, BlockError};
 pub use dhcp_options::{DhcpOption, DhcpOptionError, DhcpOptions, DomainNameServers};
 pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
 pub use id::{
-    DhcpOptionsId, ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId, InstanceId, InternetGatewayId,
-    KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId,
-    ParseIdError, PrefixListId, RamdiskId, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId,
-    SecurityGroupId, SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
+    AddressAssociationId, AllocationId, DhcpOptionsId, ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId,
+    InstanceId, InternetGatewayId, KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId,
+    NetworkInterfaceAttachmentId, NetworkInterfaceId, ParseIdError, PrefixListId, RamdiskId, ReservationId, ResourceId,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
 };
 pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
 pub use import::{ImportState, ImportTask};

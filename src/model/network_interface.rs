@@ -1,6 +1,6 @@
 //! Network interfaces: an address in a subnet, and the groups whose rules hold for it.
 
-use super::{InstanceId, NetworkInterfaceAttachmentId, NetworkInterfaceId, SecurityGroupId, SubnetId};
+use super::{InstanceId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PublicAddress, SecurityGroupId, SubnetId};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -71,6 +71,8 @@ pub struct NetworkInterface {
     pub source_dest_check: bool,
     /// The groups that it is in, by id; at least one.
     pub groups: Vec<SecurityGroupId>,
+    /// Its public address.
+    pub public: Option<PublicAddress>,
     /// Where it is attached.
     pub attachment: Option<InterfaceAttachment>,
     /// When it was made.

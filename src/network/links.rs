@@ -149,6 +149,29 @@ impl Links {
         added.map_err(refused("route to", link))
     }
 
+    /// Routes these addresses to a link through `gateway`, and no others that were routed so.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn route_only(&self, addresses: &[Ipv4Addr], link: &str, gateway: Ipv4Addr) -> Result<(), LinkError> {
+        let index = self.index(link).await?;
+        for route in self.routes().await? {
+            let through = route.attributes.iter().any(|attribute| {
+                matches!(attribute, RouteAttribute::Gateway(RouteAddress::Inet(address)) if *address == gateway)
+            });
+            let over = route.attributes.contains(&RouteAttribute::Oif(index));
+            let stale = destination(&route).is_some_and(|block| !addresses.contains(&block.addr()));
+            if through && over && stale {
+                let removed = self.handle.route().del(route).execute().await;
+                removed.map_err(refused("remove a route to", link))?;
+            }
+        }
+        for &address in addresses {
+            self.add_route(address.into(), link, Some(gateway)).await?;
+        }
+        Ok(())
+    }
+
     /// Has the kernel refuse what goes to a block, unless a longer route takes it.
     ///
     /// # Errors
@@ -181,23 +204,13 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub async fn routed_blocks(&self) -> Result<Vec<Ipv4Net>, LinkError> {
+        Ok(self.routes().await?.iter().filter_map(destination).collect())
+    }
+
+    async fn routes(&self) -> Result<Vec<RouteMessage>, LinkError> {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes: Vec<_> = self
-            .handle
-            .route()
-            .get(all)
-            .execute()
-            .try_collect()
-            .await
-            .map_err(refused("list routes of", "the host"))?;
-        let block = |route: &RouteMessage| {
-            let destination = route.attributes.iter().find_map(|attribute| match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
-                _ => None,
-            });
-            Ipv4Net::new(destination?, route.header.destination_prefix_length).ok()
-        };
-        Ok(routes.iter().filter_map(block).collect())
+        let routes = self.handle.route().get(all).execute().try_collect().await;
+        routes.map_err(refused("list routes of", "the host"))
     }
 
     /// Writes a setting below `/proc/sys/net`, as the namespace has it.
@@ -219,6 +232,15 @@ impl Links {
             None => write().map_err(failed),
         }
     }
+}
+
+/// Where a route leads to; none for the default route.
+fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
+    let destination = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
+        _ => None,
+    });
+    Ipv4Net::new(destination?, route.header.destination_prefix_length).ok()
 }
 
 fn refused(action: &'static str, link: &str) -> impl FnOnce(rtnetlink::Error) -> LinkError {

@@ -29,13 +29,13 @@ use crate::chain::chain;
 use crate::model::{Block, InstanceId, NetworkInterfaceId, VpcId};
 use crate::namespace::Namespace;
 use crate::store::ledger::{self, HostObject, ObjectKind};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use ipnet::Ipv4Net;
 use links::Links;
 use record::Place;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use uplink::Uplink;
@@ -332,8 +332,19 @@ impl Networks {
     }
 
     async fn load(&self, vpc: VpcId, namespace: &Namespace) -> Result<(), NetworkError> {
-        let rules = self.store.read(move |tx| record::rules(tx, vpc)).await?;
+        let read = self
+            .store
+            .read(move |tx| Ok::<_, StoreError>((record::rules(tx, vpc)?, store::vpcs::get(tx, vpc)?)));
+        let (rules, vpc) = read.await?;
         nft::load(Some(namespace), &firewall::compile(&rules)).await?;
+        if let Some(vpc) = vpc
+            && let Some(uplink) = Uplink::of(vpc.id, vpc.number, self.transit)
+        {
+            // They are the link's, and go with it.
+            let public: Vec<Ipv4Addr> = rules.public_addresses().collect();
+            let links = Links::of_host()?;
+            links.route_only(&public, &uplink.link, uplink.inner).await?;
+        }
         Ok(())
     }
 

@@ -124,6 +124,7 @@ fn interface_rules(interface: NetworkInterface, outward: bool) -> InterfaceRules
         addresses: vec![interface.address],
         source_dest_check: interface.source_dest_check,
         groups: interface.groups,
+        public: interface.public.map(|public| public.address),
         outward,
     }
 }

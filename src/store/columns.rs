@@ -2,11 +2,12 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    AddressFamily, Architecture, Block, DhcpOptionsId, Direction, ImageId, ImageOwner, ImageState, ImportState,
-    ImportTaskId, InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress,
-    NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, RamdiskId,
-    ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, VolumeId, VolumeState, VpcId,
+    AddressAssociationId, AddressFamily, AllocationId, Architecture, Block, DhcpOptionsId, Direction, ImageId,
+    ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName,
+    KeyPairId, KeyType, MacAddress, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId,
+    NetworkInterfaceId, PrefixListId, RamdiskId, ReasonCode, ReservationId, ResourceId, RouteTableAssociationId,
+    RouteTableId, SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId,
+    VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::error::Error;
@@ -30,7 +31,7 @@ macro_rules! as_text {
 }
 
 as_text! {
-    Block DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
+    AddressAssociationId AllocationId Block DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
     NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
     RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VolumeId VpcId
 }

@@ -1,8 +1,10 @@
 //! Network interfaces, their groups and their places in instances.
 
-use super::columns::Micros;
+use super::columns::{Micros, Text};
 use super::{StoreError, numbers};
-use crate::model::{InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, SecurityGroupId, SubnetId};
+use crate::model::{
+    InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, PublicAddress, SecurityGroupId, SubnetId,
+};
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
@@ -25,6 +27,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
         }),
         None => None,
     };
+    let public = match row.get("allocation")? {
+        Some(allocation) => Some(PublicAddress {
+            address: row.get::<_, Text<Ipv4Addr>>("public_address")?.0,
+            allocation,
+            association: row.get("association")?,
+        }),
+        None => None,
+    };
     Ok(NetworkInterface {
         id: row.get("id")?,
         number: row.get("number")?,
@@ -34,6 +44,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
         description: row.get("description")?,
         source_dest_check: row.get("source_dest_check")?,
         groups: Vec::new(),
+        public,
         attachment,
         created: row.get::<_, Micros>("created")?.0,
     })
@@ -118,7 +129,7 @@ pub fn detach(connection: &Connection, id: NetworkInterfaceId) -> Result<(), Sto
     Ok(())
 }
 
-/// Removes an interface and its attachment.
+/// Removes an interface and its attachment; it must have no public address any more.
 ///
 /// # Errors
 /// The database's.
@@ -189,8 +200,10 @@ fn select(
     parameters: &[&dyn rusqlite::ToSql],
 ) -> Result<Vec<NetworkInterface>, StoreError> {
     let sql = format!(
-        "SELECT network_interfaces.*, attachments.id AS attachment, instance, device_index, delete_on_termination, attached \
+        "SELECT network_interfaces.*, attachments.id AS attachment, instance, device_index, delete_on_termination, attached, \
+         addresses.id AS allocation, addresses.address AS public_address, association \
          FROM network_interfaces \
+         LEFT JOIN addresses ON addresses.interface = network_interfaces.id \
          LEFT JOIN network_interface_attachments AS attachments ON attachments.interface = network_interfaces.id {which}"
     );
     let mut statement = connection.prepare_cached(&sql)?;

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_key_pairs.sql"),
     include_str!("migrations/0003_networks.sql"),
+    include_str!("migrations/0004_addresses.sql"),
     include_str!("migrations/0005_network_rates.sql"),
     include_str!("migrations/0006_identity_key.sql"),
 ];

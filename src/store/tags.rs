@@ -83,6 +83,7 @@ const fn table(resource: ResourceId) -> &'static str {
         ResourceId::SecurityGroupRule(_) => "security_group_rules",
         ResourceId::PrefixList(_) => "prefix_lists",
         ResourceId::NetworkInterface(_) => "network_interfaces",
+        ResourceId::ElasticIp(_) => "addresses",
     }
 }
 

@@ -1,5 +1,6 @@
 //! An instance's network interfaces as EC2 writes them.
 
+use super::super::addresses::WireAssociation;
 use super::super::instant::instant;
 use crate::config::Place;
 use crate::instance::InterfaceFacts;
@@ -28,6 +29,8 @@ pub(super) struct WireInterface {
     private_ip_address: String,
     private_dns_name: String,
     private_ip_addresses: [WireAddress; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<WireAssociation>,
     source_dest_check: bool,
     groups: Vec<WireGroup>,
     attachment: Option<WireAttachment>,
@@ -39,6 +42,8 @@ struct WireAddress {
     primary: bool,
     private_ip_address: String,
     private_dns_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<WireAssociation>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +72,7 @@ impl WireInterface {
     /// One interface.
     pub(super) fn new(facts: &InterfaceFacts, place: &Place) -> Self {
         let interface = &facts.interface;
+        let association = WireAssociation::of_instance(interface, place);
         let (address, name) = (interface.address.to_string(), place.private_name(interface.address));
         Self {
             network_interface_id: interface.id.to_string(),
@@ -83,7 +89,9 @@ impl WireInterface {
                 primary: true,
                 private_ip_address: address,
                 private_dns_name: name,
+                association: association.clone(),
             }],
+            association,
             source_dest_check: interface.source_dest_check,
             groups: WireGroup::all(facts),
             attachment: interface.attachment.as_ref().map(|attachment| WireAttachment {

@@ -71,6 +71,8 @@ pub(super) struct WireInstance {
     public_dns_name: &'static str,
     product_codes: [(); 0],
     private_ip_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_ip_address: Option<String>,
     subnet_id: Option<String>,
     vpc_id: Option<String>,
     source_dest_check: Option<bool>,
@@ -191,6 +193,7 @@ impl Described {
             public_dns_name: "",
             product_codes: [],
             private_ip_address: primary.map(|one| one.interface.address.to_string()),
+            public_ip_address: primary.and_then(|one| Some(one.interface.public?.address.to_string())),
             subnet_id: primary.map(|one| one.subnet.id.to_string()),
             vpc_id: primary.map(|one| one.vpc.id.to_string()),
             source_dest_check: primary.map(|one| one.interface.source_dest_check),

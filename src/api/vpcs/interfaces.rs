@@ -1,5 +1,6 @@
 //! DescribeNetworkInterfaces.
 
+use super::super::addresses::WireAssociation;
 use super::super::instant::instant;
 use super::super::places::zone_id;
 use super::super::tagging::WireTag;
@@ -143,6 +144,8 @@ struct WireInterface {
     private_ip_address: String,
     private_dns_name: Option<String>,
     private_ip_addresses: [WireAddress; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<WireAssociation>,
     ipv6_addresses: [(); 0],
     groups: Vec<WireGroup>,
     attachment: Option<WireAttachment>,
@@ -159,6 +162,8 @@ struct WireAddress {
     primary: bool,
     private_ip_address: String,
     private_dns_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<WireAssociation>,
 }
 
 #[derive(Serialize)]
@@ -199,8 +204,10 @@ impl WireInterface {
     ) -> Self {
         // A name that resolves nowhere is not shown.
         let name = vpc.dns_support.then(|| place.private_name(interface.address));
+        let association = WireAssociation::of(&interface, place);
         let address = WireAddress {
             primary: true,
+            association: association.clone(),
             private_ip_address: interface.address.to_string(),
             private_dns_name: name.clone(),
         };
@@ -217,6 +224,7 @@ impl WireInterface {
             private_ip_address: interface.address.to_string(),
             private_dns_name: name,
             private_ip_addresses: [address],
+            association,
             ipv6_addresses: [],
             groups,
             status: interface.attachment.as_ref().map_or("available", |_| "in-use"),
@@ -276,9 +284,17 @@ impl Shown for WireInterface {
                 .collect();
         }
         let [address] = &self.private_ip_addresses;
+        let association = |member: fn(&WireAssociation) -> Option<&String>| {
+            let value = self.association.as_ref().and_then(member);
+            value.into_iter().cloned().collect()
+        };
         match filter {
             "addresses.primary" => vec![address.primary.to_string()],
             "addresses.private-ip-address" | "private-ip-address" => vec![self.private_ip_address.clone()],
+            "addresses.association.owner-id" | "association.ip-owner-id" => association(|one| Some(&one.ip_owner_id)),
+            "addresses.association.public-ip" | "association.public-ip" => association(|one| Some(&one.public_ip)),
+            "association.allocation-id" => association(|one| one.allocation_id.as_ref()),
+            "association.association-id" => association(|one| one.association_id.as_ref()),
             "availability-zone" => vec![self.availability_zone.clone()],
             "availability-zone-id" => vec![self.availability_zone_id.clone()],
             "description" => vec![self.description.clone()],
@@ -295,7 +311,7 @@ impl Shown for WireInterface {
             "status" => vec![self.status.into()],
             "subnet-id" => vec![self.subnet_id.clone()],
             "vpc-id" => vec![self.vpc_id.clone()],
-            // Public addresses, IPv6 addresses, and other services: there are none.
+            // Public names, IPv6 addresses, and other services: there are none.
             _ => Vec::new(),
         }
     }

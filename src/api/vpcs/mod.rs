@@ -14,7 +14,7 @@ mod make;
 mod routes;
 mod subnets;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod vpc;
 
 pub(super) use make::ensure_default as ensure_default_vpc;

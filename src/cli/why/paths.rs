@@ -132,6 +132,10 @@ pub fn groups(way: Way, rules: &[Rule], group: &str) -> Finding {
         return Finding::pass(check, format!("{id} lets port {port} in from {from}"));
     }
     let some: Vec<String> = open.iter().map(|rule| rule.peer()).collect();
+    // Who asked about the whole VPC has named nobody: any of its instances will do.
+    if from == way.block && !some.is_empty() {
+        return Finding::pass(check, format!("port {port} is let in from {}", some.join(", ")));
+    }
     let remedy = format!("kiln groups allow {group} tcp {port} --from {from}");
     match some.is_empty() {
         true => Finding::fail(check, format!("no rule lets port {port} in from {from}"), remedy),
@@ -269,6 +273,7 @@ mod tests {
         );
         assert_eq!(anywhere.remedy, "kiln groups allow web tcp 22 --from 0.0.0.0/0");
         assert_eq!(look(80, "10.1.0.0/16").verdict, Verdict::Fail);
+        assert_eq!(look(80, "10.0.0.0/16").verdict, Verdict::Pass);
         assert!(
             groups(way(80, "10.1.0.0/16"), &rules[..1], "web")
                 .found

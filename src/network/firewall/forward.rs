@@ -12,31 +12,19 @@ use crate::model::{Direction, Peer, PrefixListId, SecurityGroupId};
 use ipnet::{IpNet, Ipv4Net};
 use nftables::expr::MetaKey;
 use nftables::schema::SetType;
-use nftables::stmt::Statement;
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// What is sent to these addresses stays on its link (RFC 3927, 7), or guests would reach the metadata of the host's host.
 const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
-/// Where source addresses are translated (`NF_IP_PRI_NAT_SRC`).
-const SOURCE_NAT: i32 = 100;
 
-/// Adds the chains for what is forwarded and for what leaves by the uplink.
+/// Adds the chains for what is forwarded.
 pub(super) fn add_to(table: &mut NewTable, firewall: &VpcRules) {
     add_border(table, firewall);
     add_peers(table, firewall);
     add_groups(table, firewall, Direction::Egress, 0);
     add_groups(table, firewall, Direction::Ingress, 10);
-    let hook = Hook {
-        kind: NfChainType::NAT,
-        hook: NfHook::Postrouting,
-        priority: SOURCE_NAT,
-        policy: NfChainPolicy::Accept,
-    };
-    // Whoever has no way out was dropped at the border.
-    let masquerade = vec![is(meta(MetaKey::Oifname), text(UPLINK)), Statement::Masquerade(None)];
-    table.base_chain("postrouting", hook, vec![masquerade]);
 }
 
 /// The chain that looks at every packet: at the way out, and at the borders of subnets.

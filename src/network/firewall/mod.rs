@@ -12,7 +12,7 @@
 //! | `arp` input, prerouting before conntrack | only its own addresses leave a tap | `guard` |
 //! | input | only DHCP, metadata, DNS and ping reach the namespace itself | `local` |
 //! | forward | ACLs of the subnets, then the groups of the sender, then those of the receiver | `forward`, `acls`, `groups` |
-//! | postrouting | what leaves by the uplink bears its address | `forward` |
+//! | prerouting, postrouting | what passes the uplink bears public addresses there, and private ones here | `nat` |
 //!
 //! What the namespace itself sends is not filtered: these are the answers of DHCP, metadata and DNS, and the daemon's own
 //! connections to guests (`kiln ssh`), which reach a guest whatever its groups say.
@@ -23,6 +23,7 @@ mod groups;
 mod guard;
 mod language;
 mod local;
+mod nat;
 mod ranges;
 mod table;
 
@@ -74,9 +75,16 @@ pub struct InterfaceRules {
     pub groups: Vec<SecurityGroupId>,
     /// Whether a route of its subnet leads it out by the uplink.
     pub outward: bool,
+    /// What its primary address, the first, is called outside.
+    pub public: Option<Ipv4Addr>,
 }
 
 impl VpcRules {
+    /// The public addresses that are to reach the VPC: of interfaces that a route leads out.
+    pub fn public_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.interfaces().filter(|one| one.outward).filter_map(|one| one.public)
+    }
+
     fn interfaces(&self) -> impl Iterator<Item = &InterfaceRules> {
         self.subnets.iter().flat_map(|subnet| &subnet.interfaces)
     }
@@ -89,6 +97,7 @@ pub fn compile(firewall: &VpcRules) -> Nftables<'static> {
     guard::add_to(&mut ip, firewall);
     local::add_to(&mut ip);
     forward::add_to(&mut ip, firewall);
+    nat::add_to(&mut ip, firewall);
     let mut arp = NewTable::new(NfFamily::ARP);
     guard::add_arp_to(&mut arp, firewall);
     Nftables {

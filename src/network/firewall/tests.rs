@@ -36,6 +36,7 @@ fn interface(number: u8, groups: &[SecurityGroupId]) -> InterfaceRules {
         source_dest_check: true,
         groups: groups.to_vec(),
         outward: true,
+        public: None,
     }
 }
 
@@ -353,6 +354,7 @@ fn any_subnet(number: u8) -> impl Strategy<Value = SubnetRules> {
                     addresses: (last..last + more).map(|last| Ipv4Addr::new(10, 0, 0, last)).collect(),
                     source_dest_check,
                     outward,
+                    public: None,
                     ..interface(last, &groups)
                 }
             });

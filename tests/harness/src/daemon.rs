@@ -141,6 +141,12 @@ impl Daemon {
         Api::new(&self.socket())
     }
 
+    /// What it takes for the host's network; none where we may not make any.
+    #[must_use]
+    pub fn network(&self) -> Option<&Namespace> {
+        self.network.as_ref()
+    }
+
     /// The process ids of its guests' monitors.
     #[must_use]
     pub fn monitors(&self) -> Vec<u32> {

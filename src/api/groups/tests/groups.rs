@@ -151,6 +151,7 @@ async fn add_interface(world: &TestWorld, group: &str) -> NetworkInterfaceId {
             description: String::new(),
             source_dest_check: true,
             groups: vec![group],
+            public: None,
             attachment: None,
             created: OffsetDateTime::now_utc(),
         };

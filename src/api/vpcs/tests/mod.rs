@@ -36,12 +36,12 @@ fn tagged(resource_type: &str) -> Value {
     json!([{"ResourceType": resource_type, "Tags": [{"Key": "of", "Value": resource_type}]}])
 }
 
-async fn make_vpc(world: &TestWorld, block: &str) -> String {
+pub(in crate::api) async fn make_vpc(world: &TestWorld, block: &str) -> String {
     let made = world.call("CreateVpc", json!({"CidrBlock": block})).await.unwrap();
     text(&made["Vpc"], "VpcId")
 }
 
-async fn make_subnet(world: &TestWorld, vpc: &str, block: &str) -> String {
+pub(in crate::api) async fn make_subnet(world: &TestWorld, vpc: &str, block: &str) -> String {
     let request = json!({"VpcId": vpc, "CidrBlock": block});
     let made = world.call("CreateSubnet", request).await.unwrap();
     text(&made["Subnet"], "SubnetId")
@@ -73,7 +73,7 @@ async fn only(world: &TestWorld, operation: &str, vpc: &str, further: (&str, &st
 }
 
 /// Puts an interface with that address into a subnet, in the default group of its VPC.
-async fn add_interface(world: &TestWorld, subnet: &str, address: Ipv4Addr) -> NetworkInterface {
+pub(in crate::api) async fn add_interface(world: &TestWorld, subnet: &str, address: Ipv4Addr) -> NetworkInterface {
     let subnet: SubnetId = subnet.parse().unwrap();
     let add = world.world.store.write(move |store| {
         let vpc = store::subnets::get(store, subnet)?.unwrap().vpc;
@@ -89,6 +89,7 @@ async fn add_interface(world: &TestWorld, subnet: &str, address: Ipv4Addr) -> Ne
             description: "Primary network interface".into(),
             source_dest_check: true,
             groups: groups.map(|group| group.id).collect(),
+            public: None,
             attachment: None,
             created: OffsetDateTime::now_utc(),
         };

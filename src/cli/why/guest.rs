@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 /// sshd's port.
 pub const SSH: u16 = 22;
-/// How long a server may take for its first word.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a guest may take to take a connection, and a server for its first word.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn state(instance: &Instance) -> Finding {
     let state = instance.state.name.as_str();
@@ -95,9 +95,10 @@ pub async fn port(context: &Context, instance: &Instance, port: u16) -> Result<F
         _ => format!("kiln ssh {name} -- ss -ltn shows what listens"),
     };
     let path = port_path(&instance.instance_id, port);
-    let mut connection = match context.client.upgrade(&path, PROTOCOL).await {
-        Err(CommandError::Refused { message, .. }) => return Ok(Finding::fail("port", message, remedy)),
-        connection => connection?,
+    let mut connection = match timeout(PATIENCE, context.client.upgrade(&path, PROTOCOL)).await {
+        Err(_) => return Ok(Finding::fail("port", format!("port {port} does not answer"), remedy)),
+        Ok(Err(CommandError::Refused { message, .. })) => return Ok(Finding::fail("port", message, remedy)),
+        Ok(connection) => connection?,
     };
     if port != SSH {
         return Ok(Finding::pass("port", format!("something listens at port {port}")));

@@ -3,7 +3,7 @@
 use super::Parts;
 use super::told::{MTU, ToldError, told};
 use crate::model::{Instance, KernelId};
-use crate::network::NetworkError;
+use crate::network::{NetworkError, name_server_sockets};
 use crate::store::{StoreError, kernels, volumes};
 use crate::volumes::OpenVolumeError;
 use kiln_vmm::protocol::{Boot, DeviceSpec, FileIndex, GuestServices, InterfaceService, MachineSpec, Smbios};
@@ -168,11 +168,23 @@ async fn network(
             mac,
             dhcp: files.add(plug.dhcp)?,
             metadata: files.add(plug.metadata)?,
+            dns: plug
+                .dns
+                .into_iter()
+                .map(|socket| files.add(socket))
+                .collect::<Result<_, _>>()?,
         });
     }
-    let told = told(parts, instance.id).await?;
-    let services = told.map(|told| GuestServices { interfaces, told });
-    Ok((devices, services))
+    let Some(told) = told(parts, instance.id).await? else {
+        return Ok((devices, None));
+    };
+    let name_servers = name_server_sockets(GuestServices::SERVERS_MAX).into_iter();
+    let services = GuestServices {
+        interfaces,
+        name_servers: name_servers.map(|socket| files.add(socket)).collect::<Result<_, _>>()?,
+        told,
+    };
+    Ok((devices, Some(services)))
 }
 
 /// Settles what moves the frames of an interface: the host's kernel, which knows no limits, if it may and can.

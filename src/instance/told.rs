@@ -7,17 +7,14 @@ use crate::base64;
 use crate::config::Place;
 use crate::machine::{ControlError, Machine};
 use crate::model::{DhcpOption, DhcpOptions, DomainNameServers, InstanceId};
-use crate::network::router;
+use crate::network::{name_server, router};
 use crate::store::{self, StoreError};
-use kiln_vmm::protocol::{Lease, Metadata, MetadataOptions, Request, Told};
-use std::net::Ipv4Addr;
+use kiln_vmm::protocol::{Lease, Metadata, MetadataOptions, Request, Resolver, Told};
 
 /// The largest IP packet on an interface, in bytes.
 pub(super) const MTU: u16 = 1500;
 /// How long a lease is, in seconds; it is renewed without end.
 const LEASE_SECONDS: u32 = 3600;
-/// Where the host's name servers stand: where systemd-resolved runs, the second file names only itself.
-const RESOLV_CONF: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
 
 /// Why it can't be said what a guest is to be told.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +55,7 @@ pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, 
     Ok(Some(Told {
         leases: leases.map(|(one, set)| lease(one, set.as_ref(), place)).collect(),
         metadata,
+        resolver: facts.interfaces.first().and_then(|one| resolver(one, place)),
     }))
 }
 
@@ -107,6 +105,16 @@ fn metadata(facts: &Facts, place: &Place) -> Metadata {
     }
 }
 
+/// What the VPC's name server knows, if it has one.
+fn resolver(one: &InterfaceFacts, place: &Place) -> Option<Resolver> {
+    let block = one.vpc.block.net();
+    one.vpc.dns_support.then(|| Resolver {
+        domain: place.private_domain(),
+        block: block.network(),
+        prefix: block.prefix_len(),
+    })
+}
+
 fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, place: &Place) -> Lease {
     let (address, subnet) = (one.interface.address, one.subnet.block.net());
     let name = place.private_name(address);
@@ -128,7 +136,7 @@ fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, place: &Place) -> Leas
                 lease.name_servers.clone_from(servers)
             }
             DhcpOption::DomainNameServers(DomainNameServers::Provided) if one.vpc.dns_support => {
-                lease.name_servers = host_name_servers();
+                lease.name_servers = vec![name_server(one.vpc.block.net())];
             }
             DhcpOption::NtpServers(servers) => lease.ntp_servers.clone_from(servers),
             // Guests of today have no use for NetBIOS.
@@ -138,30 +146,4 @@ fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, place: &Place) -> Leas
         }
     }
     lease
-}
-
-/// The host's own name servers, as far as a guest can ask them: not those on the host's loopback link.
-fn host_name_servers() -> Vec<Ipv4Addr> {
-    let text = RESOLV_CONF.iter().find_map(|path| std::fs::read_to_string(path).ok());
-    name_servers(&text.unwrap_or_default())
-}
-
-/// The servers of a `resolv.conf(5)` that are not on a loopback link.
-fn name_servers(text: &str) -> Vec<Ipv4Addr> {
-    let servers = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok());
-    servers.filter(|server: &Ipv4Addr| !server.is_loopback()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guest_is_told_the_hosts_name_servers_that_it_can_reach() {
-        let text = "# by hand\nsearch lan\nnameserver 127.0.0.53\n nameserver\t192.0.2.7\nnameserver fe80::1%eth0\n";
-        assert_eq!(name_servers(text), [Ipv4Addr::new(192, 0, 2, 7)]);
-        assert!(name_servers("").is_empty());
-    }
 }

@@ -14,6 +14,7 @@
 mod arp;
 pub mod firewall;
 mod links;
+mod name_servers;
 mod nft;
 mod record;
 mod site;
@@ -22,8 +23,9 @@ mod tap;
 mod uplink;
 
 pub use links::LinkError;
+pub use name_servers::sockets as name_server_sockets;
 pub use nft::LoadRulesError;
-pub use site::{Plug, router};
+pub use site::{Plug, name_server, router};
 
 use crate::chain::chain;
 use crate::model::{Block, InstanceId, NetworkInterfaceId, VpcId};
@@ -192,7 +194,7 @@ impl Networks {
         self.load(vpc, &site.namespace).await?;
         let mut plugs = Vec::with_capacity(places.len());
         for place in places {
-            let plug = site::plug(&site.namespace, &place.interface, place.subnet, queues).await?;
+            let plug = site::plug(&site.namespace, &place, queues).await?;
             plugs.push((place, plug));
         }
         Ok(plugs)

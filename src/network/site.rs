@@ -4,7 +4,8 @@
 use super::NetworkError;
 use super::links::{LinkError, Links};
 use super::nft;
-use super::sockets::{METADATA_ADDRESS, dhcp_socket, metadata_socket};
+use super::record::Place;
+use super::sockets::{METADATA_ADDRESS, NAME_SERVER_ADDRESS, dhcp_socket, dns_sockets, metadata_socket};
 use super::tap::open_tap;
 use super::uplink::{INNER_LINK, PAIR_LENGTH, Uplink, no_table};
 use crate::model::NetworkInterface;
@@ -33,6 +34,8 @@ pub struct Plug {
     pub dhcp: UdpSocket,
     /// For the metadata service.
     pub metadata: TcpListener,
+    /// For the name server, at both of its addresses.
+    pub dns: [UdpSocket; 2],
 }
 
 /// The name of an interface's tap in its VPC's namespace.
@@ -45,6 +48,12 @@ pub fn tap_name(interface: &NetworkInterface) -> String {
 #[must_use]
 pub fn router(subnet: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
+}
+
+/// The address of a VPC's name server: the third of its block, as EC2 has it.
+#[must_use]
+pub fn name_server(vpc: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(vpc.network()).saturating_add(2))
 }
 
 /// Makes the namespace of a VPC with the block `block`, and its way out.
@@ -93,12 +102,14 @@ pub async fn remove(object: &HostObject) -> Result<(), NetworkError> {
 }
 
 /// Makes an interface's tap, with the routes to it, and the sockets on it.
-pub async fn plug(
-    namespace: &Namespace,
-    interface: &NetworkInterface,
-    subnet: Ipv4Net,
-    queues: u8,
-) -> Result<Plug, NetworkError> {
+pub async fn plug(namespace: &Namespace, place: &Place, queues: u8) -> Result<Plug, NetworkError> {
+    let Place {
+        interface,
+        subnet,
+        block,
+        ..
+    } = place;
+    let (subnet, name_servers) = (*subnet, [name_server(*block), NAME_SERVER_ADDRESS]);
     let name = tap_name(interface);
     let made = {
         let name = name.clone();
@@ -118,10 +129,21 @@ pub async fn plug(
         .await?;
     links.set_up(&name).await?;
     links.add_route(interface.address.into(), &name, None).await?;
-    let sockets = namespace.run(move || Ok::<_, io::Error>((dhcp_socket(&name)?, metadata_socket(&name)?)));
-    let (dhcp, metadata) = sockets.await.map_err(|source| NetworkError::Sockets {
+    for address in name_servers {
+        links.add_address("lo", address, 32).await?;
+    }
+    let sockets = namespace.run(move || {
+        let dns = dns_sockets(&name, name_servers)?;
+        Ok::<_, io::Error>((dhcp_socket(&name)?, metadata_socket(&name)?, dns))
+    });
+    let (dhcp, metadata, dns) = sockets.await.map_err(|source| NetworkError::Sockets {
         interface: interface.id,
         source,
     })?;
-    Ok(Plug { tap, dhcp, metadata })
+    Ok(Plug {
+        tap,
+        dhcp,
+        metadata,
+        dns,
+    })
 }

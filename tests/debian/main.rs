@@ -52,6 +52,7 @@ fn two_debians_run_at_once_and_outlive_the_daemon() {
     let twin = network::run_twin(&debian, &far);
     network::metadata_is_each_ones_own(&mut near, &mut far);
     network::tokens_go_as_far_as_the_hop_limit(&api, &mut near);
+    network::private_names_are_resolved(&api, &mut near, &far);
     network::every_path_of_the_metadata_is_there(&mut near);
     let mut neighbour = Guest::new(&api, &twin, debian.booted(&twin, 1));
     network::instances_of_two_vpcs_do_not_meet(&mut near, &far, &mut neighbour);

@@ -99,6 +99,15 @@ pub fn tokens_go_as_far_as_the_hop_limit(api: &Api, guest: &mut Guest) {
     }
 }
 
+/// The VPC's name server knows the names of its addresses, both ways.
+pub fn private_names_are_resolved(api: &Api, guest: &mut Guest, other: &Guest) {
+    let name = text(&api.instance(&other.id)["PrivateDnsName"]);
+    let found = guest.shell(&format!("getent ahostsv4 {name}"));
+    assert!(found.starts_with(&other.address), "{found}");
+    let found = guest.shell(&format!("getent hosts {}", other.address));
+    assert!(found.ends_with(&name), "{found}");
+}
+
 /// A client that follows the listings can read all that is listed, and finds what EC2 has.
 pub fn every_path_of_the_metadata_is_there(guest: &mut Guest) {
     guest.install("/root/walk-metadata", WALK_METADATA);

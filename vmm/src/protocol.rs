@@ -201,6 +201,10 @@ pub struct DeviceSpec {
 pub struct GuestServices {
     /// The interfaces that are served, at most [`Self::INTERFACES_MAX`].
     pub interfaces: Vec<InterfaceService>,
+    /// UDP sockets that are connected to the host's name servers, in the host's network, the preferred first; at most
+    /// [`Self::SERVERS_MAX`].
+    #[serde(default)]
+    pub name_servers: Vec<FileIndex>,
     /// What the guest is told at first.
     pub told: Told,
 }
@@ -208,6 +212,8 @@ pub struct GuestServices {
 impl GuestServices {
     /// The most interfaces that are served: as many as an EC2 instance can have.
     pub const INTERFACES_MAX: usize = 15;
+    /// The most name servers that are asked.
+    pub const SERVERS_MAX: usize = 3;
 }
 
 /// The sockets behind one interface.
@@ -220,6 +226,15 @@ pub struct InterfaceService {
     pub dhcp: FileIndex,
     /// A listening TCP socket, bound to port 80 of 169.254.169.254 and to the tap.
     pub metadata: FileIndex,
+    /// UDP sockets, each bound to port 53 of an address of the VPC's name server and to the tap; at most
+    /// [`Self::NAME_SERVERS_MAX`].
+    #[serde(default)]
+    pub dns: Vec<FileIndex>,
+}
+
+impl InterfaceService {
+    /// EC2's name server has two addresses: the third of the VPC's block, and 169.254.169.253.
+    pub const NAME_SERVERS_MAX: usize = 2;
 }
 
 /// What a guest is told about itself.
@@ -230,6 +245,21 @@ pub struct Told {
     pub leases: Vec<Lease>,
     /// What the metadata service answers, over every interface.
     pub metadata: Metadata,
+    /// What the name server answers; without it, nothing.
+    #[serde(default)]
+    pub resolver: Option<Resolver>,
+}
+
+/// What the name server of a VPC knows: the names of its addresses. All others it asks the host's name servers for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolver {
+    /// The domain of private names, 1 to 200 bytes of lower-case letters, digits, `-` and `.`.
+    pub domain: String,
+    /// The VPC's block: its first address.
+    pub block: Ipv4Addr,
+    /// The length of the block's prefix in bits, 1 to 32.
+    pub prefix: u8,
 }
 
 /// What an interface is given by DHCP.

@@ -4,7 +4,7 @@
 //! the other longer than it takes to copy a pointer.
 
 use super::tree::{Directory, TreeError};
-use crate::protocol::{Lease, Metadata, MetadataOptions, Told};
+use crate::protocol::{Lease, Metadata, MetadataOptions, Resolver, Told};
 use base64ct::{Base64, Encoding};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -37,6 +37,9 @@ pub enum FactsError {
     /// The user data is not base64.
     #[error("The user data is not base64")]
     UserData(#[source] base64ct::Error),
+    /// The name server's domain or block is impossible.
+    #[error("There is no name server for the domain {0:?}, or for its block")]
+    Resolver(String),
     /// The hop limit is impossible.
     #[error("Tokens can't have a hop limit of {0}: 1 to 64 are possible")]
     HopLimit(u8),
@@ -53,6 +56,8 @@ pub struct Facts {
     pub user_data: Option<Vec<u8>>,
     /// How metadata may be asked for.
     pub options: MetadataOptions,
+    /// What the name server knows; it refuses without.
+    pub resolver: Option<Resolver>,
 }
 
 impl Facts {
@@ -61,7 +66,11 @@ impl Facts {
     /// # Errors
     /// See [`FactsError`].
     pub fn new(interfaces: usize, told: Told) -> Result<Self, FactsError> {
-        let Told { leases, metadata } = told;
+        let Told {
+            leases,
+            metadata,
+            resolver,
+        } = told;
         if leases.len() != interfaces {
             return Err(FactsError::Leases {
                 leases: leases.len(),
@@ -69,6 +78,7 @@ impl Facts {
             });
         }
         leases.iter().try_for_each(check_lease)?;
+        resolver.iter().try_for_each(check_resolver)?;
         let Metadata {
             leaves,
             user_data,
@@ -93,7 +103,19 @@ impl Facts {
             tree,
             user_data: user_data.as_deref().map(decode_user_data).transpose()?,
             options,
+            resolver,
         })
+    }
+}
+
+fn check_resolver(resolver: &Resolver) -> Result<(), FactsError> {
+    let label = |label: &str| (1..=63).contains(&label.len());
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    let domain = &resolver.domain;
+    let is_name = domain.len() <= 200 && domain.bytes().all(allowed) && domain.split('.').all(label);
+    match is_name && (1..=32).contains(&resolver.prefix) {
+        true => Ok(()),
+        false => Err(FactsError::Resolver(domain.chars().take(64).collect())),
     }
 }
 

@@ -1,15 +1,18 @@
-//! What the monitor answers its guest itself: DHCP ([`dhcp`]) and the instance metadata service ([`service`]).
+//! What the monitor answers its guest itself: DHCP ([`dhcp`]), the instance metadata service ([`service`]) and DNS ([`dns`]).
 //!
 //! ```text
 //!  control ──Told──► Board ◄──looks── guest thread ──► DHCP socket   ┐ of each interface,
-//!                                       (Server)   ──► HTTP socket   ┘ bound to its tap
+//!                                       (Server)   ──► HTTP socket   │ bound to its tap
+//!     the host's name servers ◄── Forwarder ◄─┘    ──► DNS sockets   ┘
 //! ```
 //! The supervisor starts the thread at the launch, with the sockets that came along; it outlives every reset. It holds
 //! no other file, makes no socket, and what a guest can make it hold is bounded.
 
 mod connection;
 mod dhcp;
+mod dns;
 mod facts;
+mod forward;
 mod http;
 mod server;
 mod service;
@@ -21,4 +24,4 @@ mod tokens;
 mod tree;
 
 pub use facts::{Board, FactsError};
-pub use server::{Interface, Server};
+pub use server::{Interface, Server, Sockets};

@@ -4,14 +4,16 @@
 
 use super::connection::{Connection, Desk, Over};
 use super::dhcp;
+use super::dns::{self, Reply};
 use super::facts::Board;
+use super::forward::{Client, Forwarder};
 use super::tokens::Tokens;
 use crate::virtio::net::Mac;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, sendto};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, recvfrom, sendto};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,6 +35,17 @@ pub struct Interface {
     pub dhcp: OwnedFd,
     /// TCP, listening, bound to its tap.
     pub metadata: OwnedFd,
+    /// UDP, bound to its tap, one for each address of the name server.
+    pub dns: Vec<OwnedFd>,
+}
+
+/// All sockets of the guest thread.
+#[derive(Default)]
+pub struct Sockets {
+    /// Those behind the guest's interfaces.
+    pub interfaces: Vec<Interface>,
+    /// UDP, connected to the host's name servers, the preferred first.
+    pub name_servers: Vec<OwnedFd>,
 }
 
 /// What an event of epoll belongs to.
@@ -41,17 +54,23 @@ enum Source {
     Dhcp(usize),
     Listener(usize),
     Connection(u64),
+    /// A socket of the name server, counted through all interfaces.
+    Dns(usize),
+    /// One of the host's name servers.
+    Upstream(usize),
 }
 
 impl Source {
     /// The bits that tell the kind; the number stands above them.
-    const SHIFT: u32 = 2;
+    const SHIFT: u32 = 3;
 
     fn data(self) -> EventData {
         let (number, kind) = match self {
             Self::Dhcp(interface) => (interface as u64, 0),
             Self::Listener(interface) => (interface as u64, 1),
             Self::Connection(token) => (token, 2),
+            Self::Dns(socket) => (socket as u64, 3),
+            Self::Upstream(server) => (server as u64, 4),
         };
         EventData::new_u64(number << Self::SHIFT | kind)
     }
@@ -59,9 +78,11 @@ impl Source {
     fn of(data: u64) -> Self {
         let number = data >> Self::SHIFT;
         let interface = usize::try_from(number).unwrap_or(usize::MAX);
-        match data & 3 {
+        match data & 7 {
             0 => Self::Dhcp(interface),
             1 => Self::Listener(interface),
+            3 => Self::Dns(interface),
+            4 => Self::Upstream(interface),
             _ => Self::Connection(number),
         }
     }
@@ -72,6 +93,7 @@ pub struct Server {
     epoll: OwnedFd,
     interfaces: Vec<Interface>,
     desk: Desk,
+    forwarder: Forwarder,
     connections: BTreeMap<u64, Connection>,
     next_token: u64,
     /// When connections are accepted again; none while they are.
@@ -79,17 +101,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server for `interfaces`, of what `board` says.
+    /// A server on these sockets, of what `board` says.
     ///
     /// # Errors
     /// The sockets can't be waited for, or the system has no random numbers.
-    pub fn new(interfaces: Vec<Interface>, board: Arc<Board>) -> io::Result<Self> {
+    pub fn new(sockets: Sockets, board: Arc<Board>) -> io::Result<Self> {
+        let Sockets {
+            interfaces,
+            name_servers,
+        } = sockets;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for (place, interface) in interfaces.iter().enumerate() {
             // Accepting has no flag of its own against waiting, as receiving has.
             let flags = fcntl_getfl(&interface.metadata)? | OFlags::NONBLOCK;
             fcntl_setfl(&interface.metadata, flags)?;
             epoll::add(&epoll, &interface.dhcp, Source::Dhcp(place).data(), EventFlags::IN)?;
+        }
+        for (number, socket) in interfaces.iter().flat_map(|interface| &interface.dns).enumerate() {
+            epoll::add(&epoll, socket, Source::Dns(number).data(), EventFlags::IN)?;
+        }
+        let forwarder = Forwarder::new(name_servers)?;
+        for (number, socket) in forwarder.servers().iter().enumerate() {
+            epoll::add(&epoll, socket, Source::Upstream(number).data(), EventFlags::IN)?;
         }
         let desk = Desk {
             board,
@@ -100,6 +133,7 @@ impl Server {
             epoll,
             interfaces,
             desk,
+            forwarder,
             connections: BTreeMap::new(),
             next_token: 0,
             paused_until: None,
@@ -135,7 +169,12 @@ impl Server {
                 Source::Dhcp(interface) => self.dhcp(interface, on_lease),
                 Source::Listener(interface) => self.accept(interface, now),
                 Source::Connection(token) => self.exchange(token, event.flags, now),
+                Source::Dns(socket) => self.resolve(socket, now),
+                Source::Upstream(server) => self.pass_back(server),
             }
+        }
+        for (client, failure) in self.forwarder.overdue(now) {
+            self.tell(&client, &failure);
         }
         self.connections.retain(|_, connection| connection.deadline() > now);
         if self.paused_until.is_some_and(|until| until <= now) {
@@ -148,7 +187,10 @@ impl Server {
     /// How long nothing need be done by itself; none is for ever.
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let deadlines = self.connections.values().map(Connection::deadline);
-        let next = deadlines.chain(self.paused_until).min()?;
+        let next = deadlines
+            .chain(self.paused_until)
+            .chain(self.forwarder.deadline())
+            .min()?;
         // Up to the millisecond that epoll counts in: waking before would be for nothing.
         let left = next.saturating_duration_since(now) + Duration::from_millis(1);
         Timespec::try_from(left).ok()
@@ -200,6 +242,57 @@ impl Server {
             if sent && reply.gives_lease && self.desk.board.lease_given(place) {
                 on_lease(interface.mac);
             }
+        }
+    }
+
+    /// Answers the queries that came to a socket of the name server, or passes them on.
+    fn resolve(&mut self, number: usize, now: Instant) {
+        let facts = self.desk.board.facts();
+        let mut buffer = [0; dns::QUERY_MAX];
+        for _ in 0..BATCH {
+            let Some(socket) = self.dns_socket(number) else { return };
+            let (length, address) = match recvfrom(socket, &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((_, length, Some(address))) => (length, address),
+                Err(Errno::AGAIN) => return,
+                Ok(_) | Err(_) => continue,
+            };
+            let query = buffer.get(..length).unwrap_or_default();
+            let client = Client {
+                socket: number,
+                address,
+            };
+            let own = match dns::answer(query, facts.resolver.as_ref()) {
+                Reply::Own(answer) => Some(answer),
+                Reply::Forward => self.forwarder.ask(query, client.clone(), now),
+                Reply::Nothing => None,
+            };
+            if let Some(answer) = own {
+                self.tell(&client, &answer);
+            }
+        }
+    }
+
+    /// Brings what one of the host's name servers has answered to who asked.
+    fn pass_back(&mut self, server: usize) {
+        for _ in 0..BATCH {
+            match self.forwarder.receive(server) {
+                Some(Ok((client, answer))) => self.tell(&client, &answer),
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn dns_socket(&self, number: usize) -> Option<&OwnedFd> {
+        let mut sockets = self.interfaces.iter().flat_map(|interface| &interface.dns);
+        sockets.nth(number)
+    }
+
+    /// Sends an answer. One that can't be sent now is lost, as any datagram may be.
+    fn tell(&self, client: &Client, answer: &[u8]) {
+        if let Some(socket) = self.dns_socket(client.socket) {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let _ = sendto(socket, answer, flags, &client.address);
         }
     }
 

@@ -1,12 +1,13 @@
 //! What the tests and fuzzers look into: the parsers behind the sockets, and a guest's story as the tests tell it.
 
 pub use super::dhcp::answer as answer_dhcp;
+pub use super::dns::{Reply, answer as answer_dns};
 pub use super::facts::Facts;
 pub use super::http::Head;
 pub use super::service::answer as answer_metadata;
 pub use super::tokens::Tokens;
 
-use crate::protocol::{Lease, Metadata, MetadataOptions, Told};
+use crate::protocol::{Lease, Metadata, MetadataOptions, Resolver, Told};
 
 /// The lease of an interface with 10.0.1.5/24.
 pub fn lease() -> Lease {
@@ -44,5 +45,10 @@ pub fn told() -> Told {
                 hop_limit: 2,
             },
         },
+        resolver: Some(Resolver {
+            domain: "ec2.internal".into(),
+            block: [10, 0, 0, 0].into(),
+            prefix: 16,
+        }),
     }
 }

@@ -1,7 +1,7 @@
 //! The server on real sockets: its clients are friendly, hostile and many.
 
 use super::testing::{lease, told};
-use super::{Board, Interface, Server};
+use super::{Board, Interface, Server, Sockets};
 use crate::protocol::{Lease, Told};
 use crate::sandbox;
 use crate::sandbox::seccomp::Filter;
@@ -20,18 +20,34 @@ const MAC: &str = "02:00:5e:10:00:01";
 struct Served {
     board: Arc<Board>,
     metadata: SocketAddr,
+    dns: SocketAddr,
+    /// What it takes for the host's name server.
+    upstream: UdpSocket,
     leases: Receiver<Mac>,
 }
 
 fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
     let board = Arc::new(Board::new(1, told).unwrap());
     let address = metadata.local_addr().unwrap();
+    let any = (Ipv4Addr::LOCALHOST, 0);
+    let (dns, upstream, to_upstream) = (
+        UdpSocket::bind(any).unwrap(),
+        UdpSocket::bind(any).unwrap(),
+        UdpSocket::bind(any).unwrap(),
+    );
+    to_upstream.connect(upstream.local_addr().unwrap()).unwrap();
+    let name_server = dns.local_addr().unwrap();
     let interface = Interface {
         mac: MAC.parse().unwrap(),
         dhcp: dhcp.into(),
         metadata: metadata.into(),
+        dns: vec![dns.into()],
     };
-    let server = Server::new(vec![interface], Arc::clone(&board)).unwrap();
+    let sockets = Sockets {
+        interfaces: vec![interface],
+        name_servers: vec![to_upstream.into()],
+    };
+    let server = Server::new(sockets, Arc::clone(&board)).unwrap();
     let (sender, leases) = channel();
     thread::spawn(move || {
         sandbox::confine(&Filter::guest().unwrap());
@@ -41,6 +57,8 @@ fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
     Served {
         board,
         metadata: address,
+        dns: name_server,
+        upstream,
         leases,
     }
 }
@@ -83,6 +101,48 @@ fn answer(client: &mut TcpStream) -> (String, String) {
     let mut body = vec![0; length];
     client.read_exact(&mut body).unwrap();
     (head, String::from_utf8(body).unwrap())
+}
+
+/// A query for the address of a name.
+fn query(labels: &[&str]) -> Vec<u8> {
+    let name: Vec<u8> = labels
+        .iter()
+        .flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat())
+        .collect();
+    [b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0", &name[..], b"\0\0\x01\0\x01"].concat()
+}
+
+#[test]
+fn private_names_are_answered_and_others_passed_on_and_back() {
+    let served = served();
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client.connect(served.dns).unwrap();
+    let mut buffer = [0; 512];
+    client.send(&query(&["ip-10-0-1-5", "ec2", "internal"])).unwrap();
+    let length = client.recv(&mut buffer).unwrap();
+    assert!(buffer[..length].ends_with(&[10, 0, 1, 5]), "{:?}", &buffer[..length]);
+
+    let foreign = query(&["debian", "org"]);
+    client.send(&foreign).unwrap();
+    let (length, forwarder) = served.upstream.recv_from(&mut buffer).unwrap();
+    assert_eq!(buffer[2..length], foreign[2..]);
+    buffer[2] |= 0x80;
+    buffer[length..length + 4].copy_from_slice(b"more");
+    served.upstream.send_to(&buffer[..length + 4], forwarder).unwrap();
+    let length = client.recv(&mut buffer).unwrap();
+    assert!(buffer[..length].starts_with(&foreign[..2]) && buffer[..length].ends_with(b"more"));
+
+    // Without a resolver it refuses.
+    served
+        .board
+        .tell(Told {
+            resolver: None,
+            ..told()
+        })
+        .unwrap();
+    client.send(&foreign).unwrap();
+    client.recv(&mut buffer).unwrap();
+    assert_eq!(buffer[3] & 0xf, 5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The spec is a wire type; from here on its indices are files, each used once, and its sizes are possible.
 
-use crate::guest::{Board, FactsError, Interface};
+use crate::guest::{Board, FactsError, Interface, Sockets};
 use crate::kvm::memory;
 use crate::protocol::{Boot, DeviceSpec, FileIndex, GuestServices, InterfaceService, MachineSpec, Smbios};
 use crate::registry::{self, BuildDeviceError};
@@ -10,6 +10,7 @@ use crate::virtio::net::{Mac, SettingError};
 use crate::x86_64::smbios::Uuid;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// The most CPUs of a machine.
@@ -50,6 +51,9 @@ pub enum PlanError {
     /// The boot volume is not a device with a file.
     #[error("The machine should boot from device {0}, which is no device with a volume")]
     BootDevice(usize),
+    /// More sockets of name servers came along than there can be.
+    #[error("The launch has {0} sockets of name servers in one place: at most {max} are possible", max = GuestServices::SERVERS_MAX)]
+    NameServers(usize),
     /// More interfaces should be served than there can be.
     #[error("The launch serves {0} interfaces: at most {max} are possible", max = GuestServices::INTERFACES_MAX)]
     Interfaces(usize),
@@ -122,8 +126,8 @@ pub struct LaunchFiles {
     pub console_log: File,
     /// Where the report goes.
     pub report: File,
-    /// The sockets of the interfaces that are served.
-    pub interfaces: Vec<Interface>,
+    /// The sockets by which the guest is answered.
+    pub guest: Sockets,
 }
 
 impl Plan {
@@ -139,12 +143,12 @@ impl Plan {
         let Smbios { uuid, product } = spec.smbios;
         let uuid = Uuid::parse(&uuid).ok_or(PlanError::Uuid(uuid))?;
         let mut files = Files::new(files);
-        let (board, interfaces) = plan_guest(spec.guest, &mut files)?;
+        let (board, guest) = plan_guest(spec.guest, &mut files)?;
         let launch = LaunchFiles {
             kvm: files.take(spec.kvm)?,
             console_log: files.take(spec.console_log)?,
             report: files.take(spec.report)?,
-            interfaces,
+            guest,
         };
         let devices = plan_devices(spec.devices, &mut files)?;
         let boot = plan_boot(spec.boot, &devices, &mut files)?;
@@ -169,13 +173,15 @@ impl Plan {
     }
 }
 
-fn plan_guest(
-    guest: Option<GuestServices>,
-    files: &mut Files,
-) -> Result<(Option<Arc<Board>>, Vec<Interface>), PlanError> {
-    let Some(GuestServices { interfaces, told }) = guest else {
-        return Ok((None, Vec::new()));
+fn plan_guest(guest: Option<GuestServices>, files: &mut Files) -> Result<(Option<Arc<Board>>, Sockets), PlanError> {
+    let Some(services) = guest else {
+        return Ok((None, Sockets::default()));
     };
+    let GuestServices {
+        interfaces,
+        name_servers,
+        told,
+    } = services;
     if interfaces.len() > GuestServices::INTERFACES_MAX {
         return Err(PlanError::Interfaces(interfaces.len()));
     }
@@ -184,11 +190,26 @@ fn plan_guest(
             mac: service.mac.parse::<Mac>().map_err(PlanError::Mac)?,
             dhcp: files.take(service.dhcp)?.into(),
             metadata: files.take(service.metadata)?.into(),
+            dns: take_all(files, service.dns, InterfaceService::NAME_SERVERS_MAX)?,
         })
     };
     let interfaces = interfaces.into_iter().map(&mut take).collect::<Result<Vec<_>, _>>()?;
+    let name_servers = take_all(files, name_servers, GuestServices::SERVERS_MAX)?;
     let board = Board::new(interfaces.len(), told).map_err(PlanError::Told)?;
-    Ok((Some(Arc::new(board)), interfaces))
+    let sockets = Sockets {
+        interfaces,
+        name_servers,
+    };
+    Ok((Some(Arc::new(board)), sockets))
+}
+
+/// Takes sockets, of which there may be so many.
+fn take_all(files: &mut Files, indexes: Vec<FileIndex>, most: usize) -> Result<Vec<OwnedFd>, PlanError> {
+    if indexes.len() > most {
+        return Err(PlanError::NameServers(indexes.len()));
+    }
+    let taken = indexes.into_iter().map(|index| files.take(index).map(Into::into));
+    taken.collect()
 }
 
 fn plan_devices(specs: Vec<DeviceSpec>, files: &mut Files) -> Result<Vec<PlannedDevice>, PlanError> {
@@ -347,13 +368,15 @@ mod tests {
                 mac: "02:00:5e:10:00:01".into(),
                 dhcp: FileIndex(4),
                 metadata: FileIndex(5),
+                dns: vec![FileIndex(6)],
             };
             let mut guest = GuestServices {
                 interfaces: vec![interface],
+                name_servers: vec![FileIndex(7)],
                 told: told(),
             };
             change(&mut guest);
-            let files = (0..6).map(|_| tempfile::tempfile().unwrap()).collect();
+            let files = (0..8).map(|_| tempfile::tempfile().unwrap()).collect();
             let launch = MachineSpec {
                 guest: Some(guest),
                 ..spec()
@@ -361,7 +384,7 @@ mod tests {
             Plan::new(launch, files)
         };
         let (planned, files) = plan(|_| ()).unwrap();
-        assert!(planned.board.is_some() && files.interfaces.len() == 1);
+        assert!(planned.board.is_some() && files.guest.interfaces.len() == 1);
         let refused = |change| plan(change).err();
         assert!(matches!(
             refused(|guest| guest.interfaces[0].mac = "01:00:5e:10:00:01".into()),

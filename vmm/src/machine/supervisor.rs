@@ -13,7 +13,7 @@ use super::report::{self, chain, now, report, with_console};
 use super::{BuildError, Callbacks, Machine, Workshop};
 use crate::console::{Console, Listener};
 use crate::control::notice::{Notice, Notifier};
-use crate::guest::{self, Board, Interface};
+use crate::guest::{self, Board, Sockets};
 use crate::kvm::vcpu::Death;
 use crate::kvm::vm::Host;
 use crate::legacy::PowerRequest;
@@ -93,9 +93,9 @@ fn supervise(
         kvm,
         console_log,
         report: report_file,
-        interfaces,
+        guest,
     } = files;
-    let report = match prepare(plan, (kvm, console_log, interfaces), notifier, filters) {
+    let report = match prepare(plan, (kvm, console_log, guest), notifier, filters) {
         Ok(workshop) => {
             let mut life = Life {
                 workshop,
@@ -130,7 +130,7 @@ fn host_failure(error: &dyn std::error::Error) -> Failure {
 
 fn prepare(
     plan: Plan,
-    (kvm, console_log, interfaces): (File, File, Vec<Interface>),
+    (kvm, console_log, sockets): (File, File, Sockets),
     notifier: &Notifier,
     filters: &Arc<Filters>,
 ) -> Result<Workshop, Failure> {
@@ -146,7 +146,7 @@ fn prepare(
         })
         .map_err(|e| host_failure(&e))?;
     if let Some(board) = &plan.board {
-        serve_guest(Arc::clone(board), interfaces, notifier, filters).map_err(|e| host_failure(&e))?;
+        serve_guest(Arc::clone(board), sockets, notifier, filters).map_err(|e| host_failure(&e))?;
     }
     notifier.send(Notice::Console(Arc::clone(&console)));
     Ok(Workshop {
@@ -158,13 +158,8 @@ fn prepare(
 }
 
 /// Starts the thread that answers the guest; it outlives every reset, as the sockets do.
-fn serve_guest(
-    board: Arc<Board>,
-    interfaces: Vec<Interface>,
-    notifier: &Notifier,
-    filters: &Arc<Filters>,
-) -> io::Result<()> {
-    let server = guest::Server::new(interfaces, board)?;
+fn serve_guest(board: Arc<Board>, sockets: Sockets, notifier: &Notifier, filters: &Arc<Filters>) -> io::Result<()> {
+    let server = guest::Server::new(sockets, board)?;
     let (listener, confined) = (notifier.clone(), Arc::clone(filters));
     thread::Builder::new()
         .name("guest".into())

@@ -189,9 +189,11 @@ impl Monitor {
                 mac: "02:00:5e:10:00:01".into(),
                 dhcp: add(dhcp),
                 metadata: add(metadata),
+                dns: Vec::new(),
             };
             GuestServices {
                 interfaces: vec![interface],
+                name_servers: Vec::new(),
                 told,
             }
         });
@@ -297,6 +299,7 @@ pub fn told() -> Told {
                 hop_limit: 1,
             },
         },
+        resolver: None,
     }
 }
 

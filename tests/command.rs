@@ -9,7 +9,10 @@ use std::process::{Output, Stdio};
 
 /// A daemon whose guests are forced off at once: small ones have no power button.
 fn daemon() -> Daemon {
-    Setup::new(env!("CARGO_BIN_EXE_kilnd")).stop_time_limit("1s").start()
+    Setup::new(env!("CARGO_BIN_EXE_kilnd"))
+        .config("[network]\npublic_pool = [\"203.0.113.8/30\"]\n")
+        .stop_time_limit("1s")
+        .start()
 }
 
 /// Imports a small guest as an image; its kernel comes along, its disk is empty.
@@ -55,6 +58,14 @@ fn an_instance_lives_by_the_command_alone() {
     for stage in ["request", "volume", "monitor", "kernel"] {
         assert!(steps.contains(stage), "{steps}");
     }
+
+    assert_eq!(daemon.run_kiln(&["addresses", "allocate"]).trim(), "203.0.113.9");
+    daemon.run_kiln(&["addresses", "associate", "203.0.113.9", "one"]);
+    assert!(daemon.run_kiln(&["ps"]).contains("203.0.113.9"));
+    assert!(daemon.run_kiln(&["addresses"]).contains(id));
+    daemon.run_kiln(&["addresses", "disassociate", "203.0.113.9"]);
+    daemon.run_kiln(&["addresses", "release", "203.0.113.9"]);
+    assert_eq!(daemon.run_kiln(&["addresses", "-q"]), "");
 
     let why = daemon.kiln(&["why", "one"]).output().unwrap();
     let why = String::from_utf8(why.stdout).unwrap();

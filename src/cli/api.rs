@@ -26,6 +26,9 @@ pub struct Instance {
     /// Its address in its VPC.
     #[serde(default)]
     pub private_ip_address: Option<String>,
+    /// Its address outside.
+    #[serde(default)]
+    pub public_ip_address: Option<String>,
     /// The key pair that it was launched with.
     #[serde(default)]
     pub key_name: Option<String>,

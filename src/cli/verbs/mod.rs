@@ -1,5 +1,6 @@
 //! The verbs of the command, one file each: its arguments, and what it does with the API.
 
+pub mod addresses;
 pub mod completion;
 pub mod connect;
 pub mod console;

@@ -54,7 +54,9 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
         .map(|one| (one.image_id.as_str(), one.name.as_str()))
         .collect();
     let now = OffsetDateTime::now_utc();
-    let mut table = Table::new(["ID", "NAME", "STATE", "ADDRESS", "TYPE", "IMAGE", "AGE", "REASON"]);
+    let mut table = Table::new([
+        "ID", "NAME", "STATE", "ADDRESS", "PUBLIC", "TYPE", "IMAGE", "AGE", "REASON",
+    ]);
     for one in &instances {
         let image = images.get(one.image_id.as_str()).copied().unwrap_or(&one.image_id);
         table.row([
@@ -62,6 +64,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             one.name().into(),
             state(one),
             one.private_ip_address.as_deref().unwrap_or_default().into(),
+            one.public_ip_address.as_deref().unwrap_or_default().into(),
             one.instance_type.as_str().into(),
             image.into(),
             age(&one.launch_time, now).into(),

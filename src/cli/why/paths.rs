@@ -109,7 +109,7 @@ pub fn route(way: Way, table: &RouteTable, public: Option<&str>) -> Finding {
         (Some(_), None) => Finding::fail(
             check,
             format!("it has no public address, so nothing outside its VPC can begin a connection to it from {from}"),
-            "from this host kiln ssh and kiln connect get in without one",
+            "kiln addresses allocate, then kiln addresses associate; from this host kiln ssh and kiln connect need none",
         ),
         (None, _) => Finding::fail(
             check,

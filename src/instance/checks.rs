@@ -7,7 +7,7 @@ use crate::model::{Instance, InstanceId, InstanceState, Stage};
 use crate::store::{self, StoreError};
 use kiln_vmm::protocol::Request;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
@@ -45,11 +45,19 @@ pub struct Checked {
 /// What is remembered between looks.
 #[derive(Debug)]
 pub struct Checks {
-    failing: Mutex<HashMap<(InstanceId, Layer), OffsetDateTime>>,
+    failing: Mutex<HashMap<InstanceId, Failing>>,
     at_once: Semaphore,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Since when what fails, of the start at that time.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    launched: OffsetDateTime,
+    layer: Layer,
+    since: OffsetDateTime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     System,
     Instance,
@@ -64,49 +72,35 @@ impl Default for Checks {
     }
 }
 
-impl Checks {
-    /// A failure since now, or since it was first seen.
-    fn fails(&self, id: InstanceId, layer: Layer) -> Check {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = failing.entry((id, layer)).or_insert_with(OffsetDateTime::now_utc);
-        Check::Failed(*since)
-    }
-
-    fn forget(&self, id: InstanceId, layer: Layer) {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.remove(&(id, layer));
-    }
-}
-
 impl Instances {
     /// Looks at an instance: at its machine, and at its guest.
     ///
     /// # Errors
     /// The store can't be read.
     pub async fn check(&self, instance: &Instance) -> Result<Checked, StoreError> {
-        let (id, checks) = (instance.id, &self.parts.checks);
         if instance.state != InstanceState::Running {
-            checks.forget(id, Layer::System);
-            checks.forget(id, Layer::Instance);
+            self.mend(instance.id);
             let (system, instance) = (Check::NotApplicable, Check::NotApplicable);
             return Ok(Checked { system, instance });
         }
-        let _permit = checks.at_once.acquire().await;
-        if !self.machine_answers(id).await {
-            let system = checks.fails(id, Layer::System);
+        let _permit = self.parts.checks.at_once.acquire().await;
+        if !self.machine_answers(instance.id).await {
+            let system = self.fails(instance, Layer::System);
             let instance = Check::InsufficientData;
             return Ok(Checked { system, instance });
         }
-        checks.forget(id, Layer::System);
-        let instance = match guest(&self.parts, id).await? {
-            Check::Failed(_) => checks.fails(id, Layer::Instance),
-            other => {
-                checks.forget(id, Layer::Instance);
-                other
+        let guest = match guest(&self.parts, instance.id).await? {
+            Some(well) => {
+                self.mend(instance.id);
+                well
             }
+            None => self.fails(instance, Layer::Instance),
         };
         let system = Check::Passed;
-        Ok(Checked { system, instance })
+        Ok(Checked {
+            system,
+            instance: guest,
+        })
     }
 
     async fn machine_answers(&self, id: InstanceId) -> bool {
@@ -114,23 +108,49 @@ impl Instances {
         let Some(machine) = machine else { return false };
         matches!(timeout(PATIENCE, machine.request(&Request::Status)).await, Ok(Ok(_)))
     }
+
+    /// A failure since now, or since it was first seen after this start.
+    fn fails(&self, instance: &Instance, layer: Layer) -> Check {
+        let launched = instance.launched;
+        let mut failing = self.failing();
+        let known = failing.get(&instance.id).copied();
+        let same = known.filter(|known| known.launched == launched && known.layer == layer);
+        let now = || Failing {
+            launched,
+            layer,
+            since: OffsetDateTime::now_utc(),
+        };
+        let failure = same.unwrap_or_else(now);
+        // Instances that are gone are not remembered.
+        failing.retain(|&id, _| self.handle(id).is_some());
+        failing.insert(instance.id, failure);
+        Check::Failed(failure.since)
+    }
+
+    fn mend(&self, id: InstanceId) {
+        self.failing().remove(&id);
+    }
+
+    fn failing(&self) -> MutexGuard<'_, HashMap<InstanceId, Failing>> {
+        let failing = &self.parts.checks.failing;
+        failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Whether the guest answers on its network. One without a network can't be asked more than its machine was.
-async fn guest(parts: &Parts, id: InstanceId) -> Result<Check, StoreError> {
-    match parts.networks.answers(id).await {
-        Ok(None | Some(true)) => return Ok(Check::Passed),
-        Ok(Some(false)) => {}
+/// How the guest is, by whether it answers on its network; none if it should and does not. One without a network can't be
+/// asked more than its machine was.
+async fn guest(parts: &Parts, id: InstanceId) -> Result<Option<Check>, StoreError> {
+    // First, or an address that is given while the guest is asked would make its silence a failure.
+    let milestones = parts.store.read(move |tx| store::instances::milestones(tx, id)).await?;
+    let leased = milestones.iter().any(|milestone| milestone.stage == Stage::Lease);
+    Ok(match parts.networks.answers(id).await {
+        Ok(None | Some(true)) => Some(Check::Passed),
+        Ok(Some(false)) if leased => None,
+        Ok(Some(false)) => Some(Check::Initializing),
         Err(error) => {
             let error = crate::chain::chain(&error);
             tracing::warn!(instance = %id, %error, "A guest can't be asked whether it is there");
-            return Ok(Check::InsufficientData);
+            Some(Check::InsufficientData)
         }
-    }
-    let milestones = parts.store.read(move |tx| store::instances::milestones(tx, id)).await?;
-    let leased = milestones.iter().any(|milestone| milestone.stage == Stage::Lease);
-    Ok(match leased {
-        true => Check::Failed(OffsetDateTime::now_utc()),
-        false => Check::Initializing,
     })
 }

@@ -32,11 +32,8 @@ pub struct Target {
 /// The system's: the link is not there, or the daemon has not CAP_NET_RAW.
 pub fn answers(link: &str, asker: Ipv4Addr, target: Target) -> io::Result<bool> {
     let protocol = u16::try_from(libc::ETH_P_ARP).unwrap_or(0).to_be();
-    let socket = Socket::new(
-        Domain::PACKET,
-        Type::DGRAM.cloexec(),
-        Some(Protocol::from(i32::from(protocol))),
-    )?;
+    // Of no protocol until it is bound, or what other guests send meanwhile would be heard, too.
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM.cloexec(), Some(Protocol::from(0)))?;
     let index = i32::try_from(name_to_index(&socket, link)?).map_err(io::Error::other)?;
     socket.bind(&on_link(index, protocol, [0; 6])?)?;
     let own = hardware_address(&socket.local_addr()?);

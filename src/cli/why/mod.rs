@@ -60,10 +60,14 @@ pub async fn explain(context: &Context, instance: &Instance, ask: Ask) -> Result
         let vpcs = context.client.call("DescribeVpcs", &json!({"VpcIds": [vpc]})).await?;
         let block = vpcs.pointer("/Vpcs/0/CidrBlock").and_then(Value::as_str);
         let block: Ipv4Net = block.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let request = json!({"SubnetIds": [subnet]});
+        let subnets = context.client.call("DescribeSubnets", &request).await?;
+        let own = subnets.pointer("/Subnets/0/CidrBlock").and_then(Value::as_str);
         let way = paths::Way {
             port: ask.port,
             from: ask.from.unwrap_or(block),
             block,
+            subnet: own.and_then(|text| text.parse().ok()).unwrap_or(block),
         };
         findings.push(route(context, way, (subnet, vpc), &place).await?);
         findings.push(groups(context, way, &place).await?);

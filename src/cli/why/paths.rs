@@ -14,6 +14,8 @@ pub struct Way {
     pub from: Ipv4Net,
     /// Those of the instance's VPC.
     pub block: Ipv4Net,
+    /// Those of its subnet.
+    pub subnet: Ipv4Net,
 }
 
 /// A route table.
@@ -83,8 +85,8 @@ struct PortRange {
 
 /// TCP, as ACLs name it; -1 is every protocol.
 const TCP: [&str; 2] = ["6", "-1"];
-/// From where clients' ports are, at the least.
-const EPHEMERAL: i64 = 1024;
+/// The ports that clients on Linux have (`ip_local_port_range`), and the last that there is.
+const CLIENTS: (i64, i64) = (32768, 60999);
 const LAST_PORT: i64 = 65535;
 
 /// Whether there is a way to the addresses and back: inside the VPC always, else by a gateway and a public address.
@@ -93,12 +95,14 @@ pub fn route(way: Way, table: &RouteTable, public: Option<&str>) -> Finding {
     if way.block.contains(&from) {
         return Finding::pass(check, format!("{from} is in its own VPC"));
     }
-    let longest = table
-        .routes
-        .iter()
-        .filter(|route| route.destination_cidr_block.is_some_and(|block| block.contains(&from)))
-        .max_by_key(|route| route.destination_cidr_block.map(|block| block.prefix_len()));
-    let gateway = longest.and_then(|route| {
+    // The default route alone leads out of a VPC here.
+    let is_default = |route: &&Route| {
+        route
+            .destination_cidr_block
+            .is_some_and(|block| block.prefix_len() == 0)
+    };
+    let default = table.routes.iter().find(is_default);
+    let gateway = default.and_then(|route| {
         let active = route.state.as_deref() != Some("blackhole");
         route.gateway_id.as_deref().filter(|_| active)
     });
@@ -113,8 +117,11 @@ pub fn route(way: Way, table: &RouteTable, public: Option<&str>) -> Finding {
         ),
         (None, _) => Finding::fail(
             check,
-            format!("its route table {} has no way to {from}", table.route_table_id),
-            "CreateRoute to an internet gateway; from this host kiln ssh and kiln connect need none",
+            format!(
+                "its route table {} has no default route, and {from} is outside its VPC",
+                table.route_table_id
+            ),
+            "CreateRoute of 0.0.0.0/0 to an internet gateway; from this host kiln ssh and kiln connect need none",
         ),
     }
 }
@@ -152,7 +159,14 @@ pub fn groups(way: Way, rules: &[Rule], group: &str) -> Finding {
 
 /// Whether the subnet's ACL lets the port in, and the answers out.
 pub fn acl(way: Way, mut entries: Vec<Entry>, id: &str) -> Finding {
+    if way.subnet.contains(&way.from) {
+        return Finding::pass(
+            "network ACL",
+            format!("{} is in its own subnet, where no ACL is asked", way.from),
+        );
+    }
     entries.sort_by_key(|entry| entry.rule_number);
+    let (first, last) = CLIENTS;
     let port = i64::from(way.port);
     let decides = |egress: bool, first: i64, last: i64| {
         let mut entries = entries.iter().filter(|entry| entry.egress == egress);
@@ -162,7 +176,7 @@ pub fn acl(way: Way, mut entries: Vec<Entry>, id: &str) -> Finding {
     let allowed = |entry: Option<&Entry>, first: i64, last: i64| {
         entry.is_some_and(|entry| entry.rule_action == "allow" && entry.covers(from, first, last))
     };
-    let (inward, outward) = (decides(false, port, port), decides(true, EPHEMERAL, LAST_PORT));
+    let (inward, outward) = (decides(false, port, port), decides(true, first, last));
     let number = |entry: Option<&Entry>| match entry {
         Some(entry) if entry.rule_number < 32767 => format!("entry {}", entry.rule_number),
         _ => "its last entry".into(),
@@ -176,9 +190,9 @@ pub fn acl(way: Way, mut entries: Vec<Entry>, id: &str) -> Finding {
             remedy,
         );
     }
-    if !allowed(outward, EPHEMERAL, LAST_PORT) {
+    if !allowed(outward, first, last) {
         let entry = number(outward);
-        let found = format!("{entry} of {id} keeps answers in, to the ports from {EPHEMERAL} on of {from}");
+        let found = format!("{entry} of {id} keeps answers in, to the ports {first} to {last} of {from}");
         return Finding::fail(check, found, remedy);
     }
     Finding::pass(check, format!("{id} lets port {} in, and the answers out", way.port))
@@ -236,6 +250,7 @@ mod tests {
             port,
             from: from.parse().unwrap(),
             block: "10.0.0.0/16".parse().unwrap(),
+            subnet: "10.0.9.0/24".parse().unwrap(),
         }
     }
 
@@ -296,6 +311,7 @@ mod tests {
         let no_answers = look(vec![open(100, false), entry(100, true, "allow", "0.0.0.0/0", (22, 22))]);
         assert!(no_answers.found.contains("keeps answers in"), "{}", no_answers.found);
         assert_eq!(look(Vec::new()).verdict, Verdict::Fail);
+        assert_eq!(acl(way(22, "10.0.9.7/32"), Vec::new(), "acl-1").verdict, Verdict::Pass);
     }
 
     #[test]

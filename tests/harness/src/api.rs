@@ -138,13 +138,22 @@ impl Api {
         })
     }
 
-    /// Ends instances and waits until they are gone.
+    /// Ends instances and waits until they are gone. Those that went first may be forgotten before the last one is gone.
     #[track_caller]
     pub fn terminate(&self, ids: &[String]) {
         self.call("TerminateInstances", &json!({"InstanceIds": ids}));
-        for id in ids {
-            self.wait_for_state(id, "terminated", Duration::from_secs(180));
-        }
+        let left = json!({"Filters": [
+            {"Name": "instance-id", "Values": ids},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down", "stopping", "stopped"]},
+        ]});
+        self.events()
+            .until(Duration::from_secs(180), &format!("{ids:?} to be gone"), || {
+                let answer = self.call("DescribeInstances", &left);
+                answer["Reservations"]
+                    .as_array()
+                    .filter(|left| left.is_empty())
+                    .map(drop)
+            });
     }
 
     /// What happens from now on.

@@ -1,6 +1,6 @@
 //! How fast guests' networks are: both back ends, with and without offloads, and what a guest that floods does to another.
 //!
-//! `make bench` starts it where stock guests can run, with the test image in `KILN_TEST_DEBIAN`. A table of ratios comes
+//! `make bench` starts it where stock guests can run, with the test image in `KILN_TEST_DEBIAN_12`. A table of ratios comes
 //! out: machines differ, and this one may be an emulated one, so only what was measured beside each other means something.
 
 use kiln_harness::{Console, Debian, Namespace};
@@ -65,7 +65,7 @@ struct Pair {
 impl Pair {
     fn start(vhost: bool) -> Self {
         let config = format!("[network]\nvhost_net = {vhost}\n");
-        let debian = Debian::start(env!("CARGO_BIN_EXE_kilnd"), &config);
+        let debian = Debian::start(env!("CARGO_BIN_EXE_kilnd"), 12, &config);
         let (one, mut other) = (Guest::run(&debian, "t3.micro"), Guest::run(&debian, "t3.micro"));
         let vpc = Namespace::of_process(debian.daemon.monitors()[0]);
         other.shell("iperf3 -s -D");
@@ -101,8 +101,8 @@ impl Pair {
 }
 
 fn main() {
-    if std::env::var_os("KILN_TEST_DEBIAN").is_none() {
-        println!("network: NOT RUN: KILN_TEST_DEBIAN names no image to boot; `make bench` sees to it");
+    if std::env::var_os("KILN_TEST_DEBIAN_12").is_none() {
+        println!("network: NOT RUN: KILN_TEST_DEBIAN_12 names no image to boot; `make bench` sees to it");
         return;
     }
     let mut pairs = [false, true].map(Pair::start);
@@ -135,7 +135,7 @@ fn measure(pairs: &mut [Pair; 2], switch: &str) -> [Rates; 2] {
 
 /// What a guest receives whose type has a rate, though the host has vhost-net.
 fn measure_limited() -> f64 {
-    let debian = Debian::start(env!("CARGO_BIN_EXE_kilnd"), "");
+    let debian = Debian::start(env!("CARGO_BIN_EXE_kilnd"), 12, "");
     let mut guest = Guest::run(&debian, "t3.nano");
     guest.shell("iperf3 -s -D");
     let vpc = Namespace::of_process(debian.daemon.monitors()[0]);

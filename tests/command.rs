@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A daemon whose guests are forced off at once: small ones have no power button.
 fn daemon() -> Daemon {
@@ -46,9 +47,10 @@ fn an_instance_lives_by_the_command_alone() {
     assert_eq!(daemon.run_kiln(&["ps", "-q"]).trim(), id);
     let listed = daemon.run_kiln(&["ps"]);
     let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    // The pool has an address for it.
     assert_eq!(
-        (&row[..3], &row[4..6]),
-        (&[id, "one", "running"][..], &["t3.nano", "waiting"][..])
+        (&row[..3], &row[4..7]),
+        (&[id, "one", "running"][..], &["203.0.113.9", "t3.nano", "waiting"][..])
     );
     assert!(row[3].starts_with("172.31."), "{listed}");
 
@@ -59,12 +61,12 @@ fn an_instance_lives_by_the_command_alone() {
         assert!(steps.contains(stage), "{steps}");
     }
 
-    assert_eq!(daemon.run_kiln(&["addresses", "allocate"]).trim(), "203.0.113.9");
-    daemon.run_kiln(&["addresses", "associate", "203.0.113.9", "one"]);
-    assert!(daemon.run_kiln(&["ps"]).contains("203.0.113.9"));
+    assert_eq!(daemon.run_kiln(&["addresses", "allocate"]).trim(), "203.0.113.10");
+    daemon.run_kiln(&["addresses", "associate", "203.0.113.10", "one"]);
+    assert!(daemon.run_kiln(&["ps"]).contains("203.0.113.10"));
     assert!(daemon.run_kiln(&["addresses"]).contains(id));
-    daemon.run_kiln(&["addresses", "disassociate", "203.0.113.9"]);
-    daemon.run_kiln(&["addresses", "release", "203.0.113.9"]);
+    daemon.run_kiln(&["addresses", "disassociate", "203.0.113.10"]);
+    daemon.run_kiln(&["addresses", "release", "203.0.113.10"]);
     assert_eq!(daemon.run_kiln(&["addresses", "-q"]), "");
 
     let why = daemon.kiln(&["why", "one"]).output().unwrap();
@@ -162,6 +164,61 @@ fn failures_have_exit_statuses_that_scripts_can_tell_apart() {
 }
 
 #[test]
+fn a_volume_lives_by_the_command_alone() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = daemon();
+    import(&daemon, "wait", "waiting");
+    let kiln = |arguments: &[&str]| daemon.run_kiln(arguments).trim().to_owned();
+    let id = kiln(&["run", "waiting", "--name", "one", "--type", "t3.nano"]);
+    let root = kiln(&["volumes", "-q"]);
+    let data = kiln(&["volumes", "create", "2", "--name", "data"]);
+    assert_eq!(kiln(&["volumes", "attach", "data", "one"]), "/dev/sdf");
+    assert_eq!(kiln(&["volumes", "grow", "data", "3"]), data);
+    let listed = kiln(&["volumes"]);
+    let of = |volume: &str| listed.lines().find(|line| line.starts_with(volume)).unwrap().to_owned();
+    for part in ["data", "3 GiB", "in-use", &id, "/dev/sdf"] {
+        assert!(of(&data).contains(part), "{listed}");
+    }
+    assert!(of(&root).contains("/dev/sda1"), "{listed}");
+
+    let snapshot = kiln(&["snapshots", "create", "data", "--description", "first"]);
+    let shown = kiln(&["snapshots"]);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with(&snapshot) && line.contains("first")),
+        "{shown}"
+    );
+    let golden = kiln(&["images", "create", "one", "golden", "--no-reboot"]);
+    assert!(
+        kiln(&["images"])
+            .lines()
+            .any(|line| line.starts_with(&golden) && line.contains("available"))
+    );
+
+    // This guest lets go of nothing by itself.
+    assert_eq!(kiln(&["volumes", "detach", "data", "--force"]), data);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let is_free = || {
+        kiln(&["volumes"])
+            .lines()
+            .any(|line| line.starts_with(&data) && line.contains("available"))
+    };
+    while !is_free() {
+        assert!(Instant::now() < deadline, "{}", kiln(&["volumes"]));
+    }
+    let (status, said) = failure(&daemon, &["volumes", "rm", "nothing", "--yes"]);
+    assert!(status == Some(3) && said.contains("kiln volumes lists"), "{said}");
+    kiln(&["volumes", "rm", "data", "--yes"]);
+    kiln(&["rm", "--yes", "one"]);
+    kiln(&["images", "rm", "--yes", "golden", "waiting"]);
+    kiln(&["snapshots", "rm", "--yes", &snapshot]);
+    daemon.finish();
+}
+
+#[test]
 fn json_is_the_apis_own_answer() {
     if !has_kvm() {
         return;
@@ -189,6 +246,93 @@ fn json_is_the_apis_own_answer() {
     );
     daemon.run_kiln(&["images", "rm", "--yes", "hello"]);
     daemon.finish();
+}
+
+/// Bytes that don't compress well.
+fn noise(len: u64) -> Vec<u8> {
+    (0..len)
+        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect()
+}
+
+#[test]
+fn an_image_comes_out_as_it_went_in_and_no_part_of_it_is_left() {
+    let daemon = daemon();
+    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let disk = folder.path().join("small.raw");
+    std::fs::write(&disk, [noise(300_000), vec![0; 4 << 20], noise(512 * 100)].concat()).unwrap();
+    File::options()
+        .write(true)
+        .open(&disk)
+        .unwrap()
+        .set_len(6 << 20)
+        .unwrap();
+    let original = std::fs::read(&disk).unwrap();
+    daemon.run_kiln(&["import", disk.to_str().unwrap(), "--format", "raw"]);
+    for format in ["raw", "qcow2", "vmdk", "vhd"] {
+        let (file, again) = (path(&format!("a.{format}")), path("again.img"));
+        assert_eq!(daemon.run_kiln(&["export", "small", &file]).trim(), file);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o600, 0o600);
+        daemon.run_kiln(&["import", &file, "--name", format, "--format", format]);
+        daemon.run_kiln(&["export", format, &again]);
+        assert!(std::fs::read(&again).unwrap() == original, "{format} is another disk");
+        for file in [&file, &again] {
+            std::fs::remove_file(file).unwrap();
+        }
+        daemon.run_kiln(&["images", "rm", "--yes", format]);
+    }
+
+    let there = path("there.qcow2");
+    std::fs::write(&there, "mine").unwrap();
+    for (arguments, status, word) in [
+        (&["export", "small", there.as_str()][..], 1, "--force"),
+        (&["export", "smal1", &path("x.raw")], 3, "did you mean small?"),
+        (&["export", "small", &path("x.iso")], 2, "--format"),
+        (&["export", "small", &path("none/x.raw")], 3, "none/x.raw"),
+    ] {
+        let (ended, said) = failure(&daemon, arguments);
+        assert_eq!(ended, Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read(&there).unwrap(), b"mine");
+    let task = daemon.run_kiln(&["export", "small", &there, "--force", "--json"]);
+    let task: Value = serde_json::from_str(&task).unwrap();
+    assert_eq!(task["Status"], "completed");
+    assert!(std::fs::read(&there).unwrap().starts_with(b"QFI"));
+    std::fs::remove_file(&there).unwrap();
+
+    is_interrupted(&daemon, folder.path(), &path("large.vmdk"));
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "something is left");
+    daemon.run_kiln(&["images", "rm", "--yes", "small", "large"]);
+    daemon.finish();
+}
+
+/// Interrupts an export in the middle.
+fn is_interrupted(daemon: &Daemon, folder: &std::path::Path, file: &str) {
+    let large = folder.join("large.raw");
+    std::fs::write(&large, noise(128 << 20)).unwrap();
+    daemon.run_kiln(&["import", large.to_str().unwrap(), "--format", "raw"]);
+    let mut export = daemon.kiln(&["export", "large", file]);
+    let export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let tasks = |state: &str| {
+        let filter = json!({"Filters": [{"Name": "task-state", "Values": [state]}]});
+        let answer = daemon.api().call("DescribeExportImageTasks", &filter);
+        answer["ExportImageTasks"].as_array().unwrap().len()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while tasks("active") == 0 {
+        assert!(Instant::now() < deadline, "no export is under way");
+    }
+    let pid = rustix::process::Pid::from_child(&export);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = export.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("was interrupted") && output.stdout.is_empty(), "{said}");
+    while tasks("deleted") != 1 {
+        assert!(Instant::now() < deadline, "the task goes on");
+    }
 }
 
 #[test]

@@ -13,16 +13,23 @@ const SOON: Duration = Duration::from_secs(90);
 struct Lab {
     daemon: Daemon,
     image: String,
+    _folder: tempfile::TempDir,
 }
+
+/// The type of all instances here: it has disks of its own, which must go like all else.
+const TYPES: &str = "[t3]\nthreads_per_core = 2\nsizes.nano = { vcpus = 2, memory_mib = 512, instance_store = { disks = 2, disk_gb = 1 } }\n";
 
 impl Lab {
     fn new(guest: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let types = folder.path().join("types.toml");
+        std::fs::write(&types, TYPES).unwrap();
+        let capacity = format!("[capacity]\nvcpu_overcommit = 32\ninstance_types = {types:?}\n");
         // Our guests know no power button: they are forced soon.
         let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd"))
-            .config("[capacity]\nvcpu_overcommit = 32\n[network]\npublic_pool = [\"203.0.113.8/30\"]\n")
+            .config(&format!("{capacity}[network]\npublic_pool = [\"203.0.113.8/30\"]\n"))
             .stop_time_limit("1s")
             .start();
-        let folder = tempfile::tempdir().unwrap();
         let kernel = small_guest(guest, folder.path());
         let disk = folder.path().join("disk");
         File::create(&disk).unwrap().set_len(1 << 20).unwrap();
@@ -40,7 +47,11 @@ impl Lab {
             "x=1",
         ];
         let image = daemon.run_kiln(&import).trim().to_owned();
-        Self { daemon, image }
+        Self {
+            daemon,
+            image,
+            _folder: folder,
+        }
     }
 
     fn api(&self) -> Api {
@@ -131,9 +142,9 @@ fn a_public_address_is_routed_to_the_instance_that_has_it() {
     let id = lab.run(&json!({}));
     lab.reaches(&id, "running");
     let Some(host) = lab.daemon.network() else { return };
-    let routed = || host.ask(&["ip", "route", "show", "203.0.113.9"]).contains("dev kiln");
+    let routed = || host.ask(&["ip", "route", "show", "203.0.113.10"]).contains("dev kiln");
     let api = lab.api();
-    let allocation = api.call("AllocateAddress", &json!({"Address": "203.0.113.9"}))["AllocationId"].clone();
+    let allocation = api.call("AllocateAddress", &json!({"Address": "203.0.113.10"}))["AllocationId"].clone();
     let associate = || {
         api.call(
             "AssociateAddress",
@@ -142,7 +153,7 @@ fn a_public_address_is_routed_to_the_instance_that_has_it() {
     };
     let association = associate();
     assert!(routed());
-    assert_eq!(api.instance(&id)["PublicIpAddress"], "203.0.113.9");
+    assert_eq!(api.instance(&id)["PublicIpAddress"], "203.0.113.10");
     api.call("DisassociateAddress", &association);
     assert!(!routed());
     assert_eq!(api.instance(&id)["PublicIpAddress"], Value::Null);

@@ -1,7 +1,7 @@
 //! The daemon with guests of our own on this host's `/dev/kvm`, software or not: each is a few hundred bytes and runs at
 //! once. Where there is no `/dev/kvm` these tests say so and run no guest.
 
-use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
+use kiln_harness::{Daemon, Namespace, Setup, has_kvm, small_guest};
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -147,6 +147,205 @@ fn a_daemon_killed_outright_finds_its_guests_and_their_states_are_true() {
     daemon.api().terminate(&instances);
     deregister(&daemon, &image);
     daemon.finish();
+}
+
+#[test]
+fn a_public_address_that_came_with_a_start_goes_with_the_stop_and_comes_with_the_next() {
+    if !has_kvm() {
+        return;
+    }
+    let pool = "[network]\npublic_pool = [\"192.0.2.8/30\"]\n";
+    let daemon = setup().config(pool).start();
+    let image = import(&daemon, "wait", "wait");
+    let instances = run(&daemon, &image, 1);
+    let (api, id) = (daemon.api(), &instances[0]);
+    let is = |state: &str| api.wait_for_state(id, state, SOON)["PublicIpAddress"].clone();
+    assert_eq!(is("running"), "192.0.2.9");
+    api.call("StopInstances", &json!({"InstanceIds": [id]}));
+    assert!(is("stopped").is_null());
+    let taken = api.call("AllocateAddress", &json!({}));
+    assert_eq!(taken["PublicIp"], "192.0.2.9");
+    api.call("StartInstances", &json!({"InstanceIds": [id]}));
+    assert_eq!(is("running"), "192.0.2.10");
+    // One that its owner gives it replaces it.
+    let associate = json!({"AllocationId": taken["AllocationId"], "InstanceId": id});
+    api.call("AssociateAddress", &associate);
+    assert_eq!(is("running"), "192.0.2.9");
+    let other = api.call("AllocateAddress", &json!({}));
+    assert_eq!(other["PublicIp"], "192.0.2.10");
+
+    daemon.api().terminate(&instances);
+    for address in [taken, other] {
+        let release = json!({"AllocationId": address["AllocationId"]});
+        daemon.api().call("ReleaseAddress", &release);
+    }
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
+fn an_interface_is_attached_to_a_running_guest_and_taken_from_one_that_does_not_answer_by_force() {
+    if !has_kvm() {
+        return;
+    }
+    let mut daemon = setup().start();
+    let image = import(&daemon, "wait", "wait");
+    let instances = run(&daemon, &image, 1);
+    let (api, id) = (daemon.api(), &instances[0]);
+    let instance = api.wait_for_state(id, "running", SOON);
+    let made = api.call("CreateNetworkInterface", &json!({"SubnetId": instance["SubnetId"]}));
+    let interface = made["NetworkInterface"]["NetworkInterfaceId"].clone();
+    let attach = json!({"NetworkInterfaceId": interface, "InstanceId": id, "DeviceIndex": 1});
+    let attachment = api.call("AttachNetworkInterface", &attach)["AttachmentId"].clone();
+    let shown = |member: &str| {
+        let answer = api.call(
+            "DescribeNetworkInterfaces",
+            &json!({"NetworkInterfaceIds": [interface]}),
+        );
+        answer["NetworkInterfaces"][0][member].clone()
+    };
+    assert_eq!((shown("Status"), taps(&daemon)), ("in-use".into(), 2));
+
+    let detach = |force: bool| {
+        api.call(
+            "DetachNetworkInterface",
+            &json!({"AttachmentId": attachment, "Force": force}),
+        )
+    };
+    detach(false);
+    daemon.kill();
+    daemon.start();
+    assert_eq!(shown("Status"), "detaching");
+    detach(true);
+    let deadline = std::time::Instant::now() + SOON;
+    while shown("Status") != "available" {
+        assert!(std::time::Instant::now() < deadline, "{}", shown("Status"));
+        std::thread::yield_now();
+    }
+    assert_eq!(taps(&daemon), 1);
+
+    // One that the guest was asked for is not given to its next machine.
+    let attachment = api.call("AttachNetworkInterface", &attach)["AttachmentId"].clone();
+    api.call("DetachNetworkInterface", &json!({"AttachmentId": attachment}));
+    api.call("StopInstances", &json!({"InstanceIds": [id]}));
+    api.wait_for_state(id, "stopped", SOON);
+    assert_eq!(shown("Status"), "available");
+    api.call("AttachNetworkInterface", &attach);
+    api.call("StartInstances", &json!({"InstanceIds": [id]}));
+    api.wait_for_state(id, "running", SOON);
+    assert_eq!((shown("Status"), taps(&daemon)), ("in-use".into(), 2));
+
+    daemon.api().terminate(&instances);
+    assert_eq!(shown("Status"), "available");
+    api.call("DeleteNetworkInterface", &json!({"NetworkInterfaceId": interface}));
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
+fn the_limits_of_a_volume_change_while_its_guest_runs() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = setup().start();
+    let (image, api) = (import(&daemon, "wait", "limited"), daemon.api());
+    let mapping = json!([{"DeviceName": "/dev/xvda", "Ebs": {"Iops": 3000, "Throughput": 125}}]);
+    let instance = api
+        .run(&json!({
+            "ImageId": image, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": mapping,
+        }))
+        .remove(0);
+    api.wait_for_state(&instance, "running", SOON);
+    let volume = api.instance(&instance)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"].clone();
+    let volume = volume.as_str().unwrap();
+    let limits = || {
+        let answer = api.call("DescribeVolumes", &json!({"VolumeIds": [volume]}));
+        let one = &answer["Volumes"][0];
+        (one.get("Iops").cloned(), one.get("Throughput").cloned())
+    };
+    assert_eq!(limits(), (Some(json!(3000)), Some(json!(125))));
+    daemon.run_kiln(&["volumes", "limit", volume, "--iops", "none", "--throughput", "200"]);
+    assert_eq!(limits(), (None, Some(json!(200))));
+    // The machine is built anew, of what it was told since.
+    api.call("RebootInstances", &json!({"InstanceIds": [instance]}));
+    daemon.run_kiln(&["volumes", "limit", volume, "--throughput", "none"]);
+    assert_eq!(limits(), (None, None));
+    api.terminate(&[instance]);
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
+fn instance_store_lives_from_a_start_to_the_stop_and_through_reboots_and_deaths_of_the_daemon() {
+    if !has_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let types = folder.path().join("types.toml");
+    let two = "[x1d]\nthreads_per_core = 1\nsizes.nano = { vcpus = 1, memory_mib = 128, instance_store = { disks = 2, disk_gb = 1 } }\n";
+    fs::write(&types, two).unwrap();
+    let config = format!("[capacity]\ninstance_types = {:?}\n", types.to_str().unwrap());
+    let mut daemon = setup().config(&config).start();
+    let (image, api) = (import(&daemon, "store", "store"), daemon.api());
+    let request = json!({"ImageId": image, "InstanceType": "x1d.nano", "MinCount": 1, "MaxCount": 1});
+    let instance = api.run(&request).remove(0);
+    let disks = [0, 1].map(|disk| daemon.state().join(format!("instances/{instance}/ephemeral{disk}.raw")));
+    let holds = |what: &str| {
+        [0, 1]
+            .map(|disk| format!("ephemeral{disk}: 1953125 sectors, holds {what}"))
+            .join("\r\n")
+    };
+    let (empty, written) = (holds("nothing"), holds("what a guest has written"));
+
+    api.wait_for_state(&instance, "running", SOON);
+    let mut console = api.console(&instance);
+    console.wait_for(&empty, SOON);
+    console.wait_for("looked", SOON);
+    daemon.kill();
+    daemon.start();
+    let mut console = api.console(&instance);
+    console.wait_for("looked", SOON);
+    api.call("RebootInstances", &json!({"InstanceIds": [instance]}));
+    console.wait_for(&written, SOON);
+    assert_eq!(
+        disks.each_ref().map(|disk| disk.metadata().unwrap().len()),
+        [1_000_000_000; 2]
+    );
+    // They are in no list of volumes.
+    let shown = api.instance(&instance);
+    assert_eq!(shown["BlockDeviceMappings"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(
+        api.call("DescribeVolumes", &json!({}))["Volumes"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+
+    api.call("StopInstances", &json!({"InstanceIds": [instance], "Force": true}));
+    api.wait_for_state(&instance, "stopped", SOON);
+    assert!(disks.iter().all(|disk| !disk.exists()));
+    api.call("StartInstances", &json!({"InstanceIds": [instance]}));
+    api.wait_for_state(&instance, "running", SOON);
+    api.console(&instance).wait_for(&empty, SOON);
+
+    // A machine that dies is stopped, too, also while nobody looks.
+    let dead = daemon.monitors()[0];
+    daemon.kill();
+    kill(dead);
+    daemon.start();
+    api.wait_for_state(&instance, "stopped", SOON);
+    assert!(disks.iter().all(|disk| !disk.exists()));
+    api.terminate(&[instance]);
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+/// How many interfaces of guests are in the VPC of the first monitor.
+fn taps(daemon: &Daemon) -> usize {
+    let namespace = Namespace::of_process(daemon.monitors()[0]);
+    let links = namespace.ask(&["ip", "-br", "link"]);
+    links.lines().filter(|link| link.starts_with("eni")).count()
 }
 
 fn kill(pid: u32) {

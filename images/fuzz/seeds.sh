@@ -44,3 +44,14 @@ for kind in '1 qcow2' '1 qcow2 -c' '2 vmdk' '2 vmdk -o subformat=streamOptimized
     qemu-img convert -f raw -O "$format" "$@" "$work/raw" "$work/image"
     { printf "\\00$number"; cat "$work/image"; } >"$corpus/import/$(echo "$kind" | tr -c 'a-z0-9\n' _)"
 done
+# The number after VHD's; the last image that was made is the disk.
+cat >"$work/x.ovf" <<'END'
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+<References><File ovf:id="f" ovf:href="image"/></References>
+<DiskSection><Disk ovf:diskId="d" ovf:fileRef="f" ovf:capacity="1"/></DiskSection></Envelope>
+END
+(cd "$work" && sha256sum x.ovf image) | sed 's/\([^ ]*\)  \(.*\)/SHA256(\2)= \1/' >"$work/x.mf"
+for files in 'x.ovf image' 'x.ovf x.mf image'; do
+    # shellcheck disable=SC2086
+    { printf '\004'; tar -C "$work" --format=ustar -c $files; } >"$corpus/import/ova_$(echo "$files" | wc -w)"
+done

@@ -89,7 +89,7 @@ pub fn clone_file(source: &File, dest: &File, dest_dir: &File, size: Option<u64>
         0 => {}
         size => return Err(CloneError::NotEmpty { size }),
     }
-    let reflinked = reflink(source, dest)?;
+    let reflinked = reflink(source, dest).map_err(write_failed(0, "sharing its blocks"))?;
     dest.set_len(wanted)
         .map_err(write_failed(0, "setting the copy's size"))?;
     let cloned = match reflinked {
@@ -107,12 +107,12 @@ pub fn clone_file(source: &File, dest: &File, dest_dir: &File, size: Option<u64>
     Ok(cloned)
 }
 
-/// Tries to share the blocks; false where the file systems can't.
-fn reflink(source: &File, dest: &File) -> Result<bool, CloneError> {
+/// Has the empty file `dest` share all blocks of `source`; false where the file systems can't.
+pub(crate) fn reflink(source: &File, dest: &File) -> io::Result<bool> {
     match rustix::fs::ioctl_ficlone(dest, source) {
         Ok(()) => Ok(true),
         Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM) => Ok(false),
-        Err(error) => Err(write_failed(0, "sharing its blocks")(error.into())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -5,11 +5,18 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// The smallest stretch of zeroes that becomes a hole, in bytes.
+const PAGE: usize = 4096;
 
 /// Gives the first stretch of data of `file` in `from..end`; none if there is only a hole.
 ///
 /// A file system that doesn't know holes says that all is data.
-pub(crate) fn next_data(file: &File, from: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+///
+/// # Errors
+/// The file system's.
+pub fn next_data(file: &File, from: u64, end: u64) -> io::Result<Option<Range<u64>>> {
     if from >= end {
         return Ok(None);
     }
@@ -24,6 +31,28 @@ pub(crate) fn next_data(file: &File, from: u64, end: u64) -> io::Result<Option<R
     }
     let hole = rustix::fs::seek(file, SeekFrom::Hole(start))?;
     Ok(Some(start..hole.clamp(start, end)))
+}
+
+/// Writes what is not zero of `bytes` to its place in a sparse file, where they begin at `at`; gives how many bytes that were.
+/// Pages that lie side by side are written at once.
+pub(crate) fn write_data(file: &File, bytes: &[u8], at: u64) -> io::Result<u64> {
+    let mut written = 0;
+    let mut write = |run: Range<usize>| {
+        let offset = at + run.start as u64;
+        let run = bytes.get(run).unwrap_or_default();
+        written += run.len() as u64;
+        file.write_all_at(run, offset)
+    };
+    let mut run = 0..0;
+    for (page, start) in bytes.chunks(PAGE).zip((0..).step_by(PAGE)) {
+        match is_zero(page) {
+            false if run.end == start => run.end += page.len(),
+            false => write(std::mem::replace(&mut run, start..start + page.len()))?,
+            true => {}
+        }
+    }
+    write(run)?;
+    Ok(written)
 }
 
 /// Whether an error says that the disk, the quota or the permitted size of a file is used up.
@@ -41,7 +70,6 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
 
     #[test]
     fn data_lies_where_it_was_written() {

@@ -402,7 +402,7 @@ proptest! {
         // A disk of terabytes of nothing may take a while: it can be cancelled.
         let cancel = std::sync::atomic::AtomicBool::new(false);
         let mut stop = |_| cancel.store(start.elapsed() > Duration::from_secs(2), std::sync::atomic::Ordering::Relaxed);
-        let _ = import(&source, Some(format), &dest, &dir, &mut stop, &cancel);
+        let _ = import(&source, Some(format.into()), &dest, &dir, &mut stop, &cancel);
         prop_assert!(start.elapsed() < PATIENCE);
     }
 }

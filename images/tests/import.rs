@@ -1,6 +1,6 @@
 //! Images of all formats, made by `qemu-img`, and broken ones.
 
-use kiln_images::formats::{Format, ImportError, Imported, Progress, detect, import};
+use kiln_images::formats::{FileFormat, Format, ImportError, Imported, Progress, detect, import};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ fn convert(raw: &Path, name: &str, arguments: &[&str]) -> PathBuf {
     path
 }
 
-fn import_to(source: &Path, format: Option<Format>, dest: &Path) -> Result<Imported, ImportError> {
+fn import_to(source: &Path, format: Option<FileFormat>, dest: &Path) -> Result<Imported, ImportError> {
     let file = File::options()
         .read(true)
         .write(true)
@@ -55,7 +55,7 @@ fn import_to(source: &Path, format: Option<Format>, dest: &Path) -> Result<Impor
     )
 }
 
-fn fails(source: &Path, format: Option<Format>) -> ImportError {
+fn fails(source: &Path, format: Option<FileFormat>) -> ImportError {
     let dir = tempfile::tempdir().unwrap();
     import_to(source, format, &dir.path().join("dest")).expect_err("it is refused")
 }
@@ -120,7 +120,11 @@ fn every_format_gives_the_same_disk_and_the_same_digest() {
     for (nth, (format, path)) in images.iter().enumerate() {
         let dest = dir.path().join(format!("dest{nth}"));
         let imported = import_to(path, None, &dest).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        assert_eq!((imported.format, imported.virtual_size), (*format, SIZE), "{path:?}");
+        assert_eq!(
+            (imported.format, imported.virtual_size),
+            ((*format).into(), SIZE),
+            "{path:?}"
+        );
         assert!(
             std::fs::read(&dest).unwrap() == expected,
             "{path:?} became another disk"
@@ -148,7 +152,7 @@ fn a_disk_that_ends_within_a_sector_is_filled_up() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("odd");
     std::fs::write(&source, [3; 1000]).unwrap();
-    let imported = import_to(&source, Some(Format::Raw), &dir.path().join("dest")).unwrap();
+    let imported = import_to(&source, Some(Format::Raw.into()), &dir.path().join("dest")).unwrap();
     assert_eq!(imported.virtual_size, 1024);
     assert_eq!(
         std::fs::read(dir.path().join("dest")).unwrap(),
@@ -271,7 +275,7 @@ fn a_format_that_was_said_wrongly_is_refused() {
     let raw = raw(dir.path());
     for format in [Format::Qcow2, Format::Vmdk, Format::Vhd] {
         assert!(
-            matches!(fails(&raw, Some(format)), ImportError::NotThat { .. }),
+            matches!(fails(&raw, Some(format.into())), ImportError::NotThat { .. }),
             "{format}"
         );
     }
@@ -280,7 +284,7 @@ fn a_format_that_was_said_wrongly_is_refused() {
 #[test]
 fn something_that_is_no_file_is_refused() {
     assert!(matches!(
-        fails(Path::new("/dev/zero"), Some(Format::Raw)),
+        fails(Path::new("/dev/zero"), Some(Format::Raw.into())),
         ImportError::NotAFile
     ));
     assert!(matches!(fails(Path::new("/"), None), ImportError::NotAFile));

@@ -2,8 +2,9 @@
 
 use super::{ApiError, Code, ids};
 use crate::model::{
-    DhcpOptions, DhcpOptionsId, InternetGateway, InternetGatewayId, NetworkAcl, NetworkAclId, PrefixList, PrefixListId,
-    RouteTable, RouteTableId, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId,
+    DhcpOptions, DhcpOptionsId, ExportTask, ExportTaskId, Instance, InstanceId, InternetGateway, InternetGatewayId,
+    NetworkAcl, NetworkAclId, NetworkInterface, NetworkInterfaceId, PrefixList, PrefixListId, RouteTable, RouteTableId,
+    SecurityGroup, SecurityGroupId, Snapshot, SnapshotId, Subnet, SubnetId, Volume, VolumeId, Vpc, VpcId,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -36,6 +37,12 @@ lookups! {
         InvalidGroupIdMalformed InvalidGroupNotFound;
     prefix_list, prefix_list_id: prefix_lists PrefixListId PrefixList "prefix list"
         InvalidPrefixListIdMalformed InvalidPrefixListIdNotFound;
+    interface, interface_id: network_interfaces NetworkInterfaceId NetworkInterface "networkInterface"
+        InvalidNetworkInterfaceIdMalformed InvalidNetworkInterfaceIdNotFound;
+    volume, volume_id: volumes VolumeId Volume "volume" InvalidVolumeIdMalformed InvalidVolumeNotFound;
+    snapshot, snapshot_id: snapshots SnapshotId Snapshot "snapshot" InvalidSnapshotIdMalformed InvalidSnapshotNotFound;
+    instance, instance_id: instances InstanceId Instance "instance" InvalidInstanceIdMalformed InvalidInstanceIdNotFound;
+    export, export_id: exports ExportTaskId ExportTask "export task" InvalidExportTaskIdMalformed InvalidExportTaskIdNotFound;
     acl, acl_id: network_acls NetworkAclId NetworkAcl "networkAcl" InvalidNetworkAclIdMalformed InvalidNetworkAclIdNotFound;
 }
 

@@ -1,4 +1,4 @@
-//! What the Describe operations of networks do: look at ids, filters and the page, and cut the list.
+//! What the Describe operations of networks and exports do: look at ids, filters and the page, and cut the list.
 
 use super::filter::{Filter, Filters};
 use super::paging::Page;
@@ -18,6 +18,7 @@ use std::str::FromStr;
 pub(super) struct Asked {
     #[serde(
         alias = "VpcIds",
+        alias = "ExportImageTaskIds",
         alias = "SecurityGroupRuleIds",
         alias = "PrefixListIds",
         alias = "SubnetIds",

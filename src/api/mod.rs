@@ -8,15 +8,21 @@
 mod addresses;
 pub mod call;
 mod change;
+pub mod direct;
 pub mod error;
+mod exports;
+mod files;
 pub mod filter;
 mod found;
 mod groups;
+mod hotplug;
 pub mod ids;
 mod images;
 mod imports;
+mod instance_store;
 mod instances;
 pub mod instant;
+mod interfaces;
 mod keys;
 mod listing;
 pub mod operation;
@@ -25,6 +31,7 @@ mod places;
 mod snapshots;
 pub mod tagging;
 mod tags;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
@@ -44,10 +51,12 @@ pub fn operations() -> Operations {
     Operations::new(
         [
             addresses::rows(),
+            exports::rows(),
             groups::rows(),
             images::rows(),
             imports::rows(),
             instances::rows(),
+            interfaces::rows(),
             keys::rows(),
             places::rows(),
             snapshots::rows(),

@@ -2,6 +2,7 @@
 
 use super::filter::{Filter, Filters};
 use super::{ApiError, Call, Code, Operation};
+use crate::config::Place;
 use serde::{Deserialize, Serialize};
 
 /// The operations of this file.
@@ -138,6 +139,28 @@ fn must_be_here(what: &str, asked: &[String], here: &[&str]) -> Result<(), ApiEr
                 "Invalid {what}: [{}]; this host is {}",
                 name.escape_debug(),
                 here.join(", ")
+            );
+            Err(ApiError::new(Code::InvalidParameterValue, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a zone, by its name or its identifier, that is not this host's.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn zone_must_be_here(place: &Place, (name, id): (Option<&str>, Option<&str>)) -> Result<(), ApiError> {
+    let here = zone_id(place.region(), place.zone());
+    let elsewhere = name
+        .filter(|name| *name != place.zone())
+        .or_else(|| id.filter(|id| *id != here));
+    match elsewhere {
+        Some(zone) => {
+            let shown: String = zone.chars().take(64).flat_map(char::escape_debug).collect();
+            let message = format!(
+                "Value ({shown}) for parameter availabilityZone is invalid. This host is {} ({here})",
+                place.zone()
             );
             Err(ApiError::new(Code::InvalidParameterValue, message))
         }

@@ -183,6 +183,7 @@ const fn not_found(resource: ResourceId) -> Code {
         ResourceId::Volume(_) => Code::InvalidVolumeNotFound,
         ResourceId::Snapshot(_) => Code::InvalidSnapshotNotFound,
         ResourceId::ImportTask(_) => Code::InvalidConversionTaskId,
+        ResourceId::ExportTask(_) => Code::InvalidExportTaskIdNotFound,
         ResourceId::Kernel(_) => Code::InvalidAkiIdNotFound,
         ResourceId::Ramdisk(_) => Code::InvalidAriIdNotFound,
         ResourceId::KeyPair(_) => Code::InvalidKeyPairNotFound,
@@ -215,6 +216,7 @@ mod tests {
             let snapshot = Snapshot {
                 id: SnapshotId::from_random(bits),
                 size: 1,
+                volume: None,
                 state: SnapshotState::Completed,
                 state_message: None,
                 description: None,

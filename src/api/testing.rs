@@ -2,12 +2,18 @@
 
 use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
+use crate::model::{
+    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, MetadataOptions, Reservation,
+    ReservationId, ShutdownBehavior,
+};
+use crate::store::{self, random_bits};
 use crate::wire::Dispatch;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 
 /// The world and its directory, which goes with it.
 pub struct TestWorld {
@@ -104,16 +110,22 @@ impl TestWorld {
         }
     }
 
-    /// Waits for an import task to end; gives its description.
+    /// Waits for an import or export task to end; gives its description.
     pub async fn ended(&self, task: &Value) -> Value {
-        let id = task["ImportTaskId"].as_str().unwrap();
-        let (operation, list) = match id.starts_with("import-snap-") {
-            true => ("DescribeImportSnapshotTasks", "ImportSnapshotTasks"),
-            false => ("DescribeImportImageTasks", "ImportImageTasks"),
+        let (operation, ids, list, id) = match (&task["ExportImageTaskId"], &task["ImportTaskId"]) {
+            (Value::String(id), _) => ("DescribeExportImageTasks", "ExportImageTaskIds", "ExportImageTasks", id),
+            (_, Value::String(id)) if id.starts_with("import-snap-") => (
+                "DescribeImportSnapshotTasks",
+                "ImportTaskIds",
+                "ImportSnapshotTasks",
+                id,
+            ),
+            (_, Value::String(id)) => ("DescribeImportImageTasks", "ImportTaskIds", "ImportImageTasks", id),
+            _ => panic!("{task} is no task"),
         };
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let answer = self.call(operation, json!({"ImportTaskIds": [id]})).await.unwrap();
+            let answer = self.call(operation, json!({ids: [id]})).await.unwrap();
             let task = &answer[list][0];
             let status = task
                 .get("Status")
@@ -133,4 +145,51 @@ pub fn file(bytes: &[u8], size: u64) -> OwnedFd {
     file.write_all(bytes).unwrap();
     file.set_len(size).unwrap();
     file.into()
+}
+
+/// An instance that is on record as stopped, and nothing else: the next daemon takes it up.
+pub async fn stopped_instance(world: &TestWorld) -> InstanceId {
+    let now = OffsetDateTime::now_utc();
+    let reservation = Reservation {
+        id: ReservationId::from_random(random_bits()),
+        client_token: None,
+        request_digest: String::new(),
+        created: now,
+    };
+    let instance = Instance {
+        id: InstanceId::from_random(random_bits()),
+        reservation: reservation.id,
+        client_token: None,
+        launch_index: 0,
+        image: ImageId::from_random(1),
+        instance_type: InstanceType {
+            name: "t3.micro".into(),
+            vcpus: 2,
+            threads_per_core: 2,
+            memory: 1 << 30,
+            network_mbps: None,
+            instance_store: None,
+        },
+        architecture: Architecture::X86_64,
+        kernel: None,
+        ramdisk: None,
+        root_device_name: "/dev/sda1".into(),
+        state: InstanceState::Stopped,
+        reason: None,
+        ran: true,
+        rebooting: false,
+        launched: now,
+        terminated: None,
+        shutdown_behavior: ShutdownBehavior::Stop,
+        user_data: None,
+        key: None,
+        metadata_options: MetadataOptions::default(),
+    };
+    let id = instance.id;
+    let add = world.world.store.write(move |store| {
+        store::reservations::add(store, &reservation)?;
+        store::instances::add(store, &instance)
+    });
+    add.await.unwrap();
+    id
 }

@@ -5,6 +5,7 @@ use super::paging::{MAX_RESULTS, Page};
 use super::places::zone_id;
 use super::{ApiError, Call, Code, Operation};
 use crate::config::InstanceTypeSpec;
+use crate::model::{GB, InstanceStore};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
@@ -52,6 +53,7 @@ struct InstanceTypeInfo {
     memory_info: MemoryInfo,
     network_info: NetworkInfo,
     instance_storage_supported: bool,
+    instance_storage_info: Option<InstanceStorageInfo>,
     hibernation_supported: bool,
     burstable_performance_supported: bool,
     dedicated_hosts_supported: bool,
@@ -101,6 +103,54 @@ impl NetworkInfo {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceStorageInfo {
+    total_size_in_g_b: u64,
+    disks: [DiskInfo; 1],
+    nvme_support: &'static str,
+    encryption_support: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DiskInfo {
+    size_in_g_b: u64,
+    count: u8,
+    r#type: &'static str,
+}
+
+impl From<InstanceStore> for InstanceStorageInfo {
+    fn from(store: InstanceStore) -> Self {
+        let (size, count) = (store.disk_size / GB, store.disks.get());
+        Self {
+            total_size_in_g_b: size.saturating_mul(count.into()),
+            disks: [DiskInfo {
+                size_in_g_b: size,
+                count,
+                r#type: "ssd",
+            }],
+            // They are disks of virtio, and lie on the host's as they are.
+            nvme_support: "unsupported",
+            encryption_support: "unsupported",
+        }
+    }
+}
+
+impl InstanceStorageInfo {
+    fn filter_value(&self, name: &str) -> String {
+        let [disks] = &self.disks;
+        match name {
+            "disk.count" => disks.count.to_string(),
+            "disk.size-in-gb" => disks.size_in_g_b.to_string(),
+            "disk.type" => disks.r#type.into(),
+            "encryption-support" => self.encryption_support.into(),
+            "nvme-support" => self.nvme_support.into(),
+            _ => self.total_size_in_g_b.to_string(),
+        }
+    }
+}
+
 /// What machines of this host are made for.
 const ARCHITECTURE: &str = "x86_64";
 
@@ -128,7 +178,8 @@ impl From<&InstanceTypeSpec> for InstanceTypeInfo {
                 size_in_mi_b: spec.memory_mib,
             },
             network_info: NetworkInfo::of(spec),
-            instance_storage_supported: false,
+            instance_storage_supported: spec.instance_store.is_some(),
+            instance_storage_info: spec.instance_store.map(Into::into),
             hibernation_supported: false,
             burstable_performance_supported: spec.burstable,
             dedicated_hosts_supported: false,
@@ -137,7 +188,7 @@ impl From<&InstanceTypeSpec> for InstanceTypeInfo {
     }
 }
 
-const TYPE_FILTERS: [&str; 18] = [
+const TYPE_FILTERS: [&str; 24] = [
     "auto-recovery-supported",
     "bare-metal",
     "burstable-performance-supported",
@@ -146,6 +197,12 @@ const TYPE_FILTERS: [&str; 18] = [
     "free-tier-eligible",
     "hibernation-supported",
     "hypervisor",
+    "instance-storage-info.disk.count",
+    "instance-storage-info.disk.size-in-gb",
+    "instance-storage-info.disk.type",
+    "instance-storage-info.encryption-support",
+    "instance-storage-info.nvme-support",
+    "instance-storage-info.total-size-in-gb",
     "instance-storage-supported",
     "instance-type",
     "memory-info.size-in-mib",
@@ -160,6 +217,10 @@ const TYPE_FILTERS: [&str; 18] = [
 
 impl InstanceTypeInfo {
     fn filter_value(&self, name: &str) -> Vec<String> {
+        if let Some(name) = name.strip_prefix("instance-storage-info.") {
+            let info = self.instance_storage_info.iter();
+            return info.map(|info| info.filter_value(name)).collect();
+        }
         vec![match name {
             "auto-recovery-supported" => self.auto_recovery_supported.to_string(),
             "bare-metal" => self.bare_metal.to_string(),
@@ -300,6 +361,29 @@ mod tests {
             )
             .await;
         assert_eq!(refused, "InvalidInstanceType");
+    }
+
+    #[tokio::test]
+    async fn types_with_disks_of_their_own_say_what_they_are() {
+        let world = TestWorld::new().await;
+        let filters = |name: &str, value: &str| json!({"Filters": [{"Name": name, "Values": [value]}]});
+        let with = filters("instance-storage-info.total-size-in-gb", "600");
+        let answer = world.call("DescribeInstanceTypes", with).await.unwrap();
+        let types = answer["InstanceTypes"].as_array().unwrap();
+        let found: Vec<_> = types.iter().map(|one| one["InstanceType"].as_str().unwrap()).collect();
+        assert_eq!(found, ["m5d.4xlarge", "r5d.4xlarge"]);
+        assert_eq!(
+            types[0]["InstanceStorageInfo"],
+            json!({
+                "TotalSizeInGB": 600, "Disks": [{"SizeInGB": 300, "Count": 2, "Type": "ssd"}],
+                "NvmeSupport": "unsupported", "EncryptionSupport": "unsupported",
+            })
+        );
+        let without = filters("instance-storage-supported", "false");
+        let answer = world.call("DescribeInstanceTypes", without).await.unwrap();
+        for one in answer["InstanceTypes"].as_array().unwrap() {
+            assert_eq!(one.get("InstanceStorageInfo"), None, "{one}");
+        }
     }
 
     #[tokio::test]

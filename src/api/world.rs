@@ -4,6 +4,7 @@ use super::error::{ApiError, Code};
 use super::vpcs;
 use crate::chain::chain;
 use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
+use crate::exports::Exports;
 use crate::imports::{Imports, TakeAwayError};
 use crate::instance::{AdoptError, Capacity, Checks, Events, IdentityKey, Instances, Parts};
 use crate::machine::Machines;
@@ -11,6 +12,7 @@ use crate::model::{Block, VpcId};
 use crate::network::{LinkError, Networks, default_block};
 use crate::store::layout::Layout;
 use crate::store::{OpenStoreError, Store, StoreError};
+use crate::volumes::drafts::Drafts;
 use crate::volumes::{HostFileError, Volumes};
 use std::fs::{File, TryLockError};
 use std::io;
@@ -35,6 +37,10 @@ pub struct World {
     pub volumes: Volumes,
     /// Imports of images and snapshots.
     pub imports: Imports,
+    /// Exports of images.
+    pub exports: Exports,
+    /// Snapshots that clients write block by block.
+    pub drafts: Drafts,
     /// The instances.
     pub instances: Instances,
     /// Keeps a second daemon out as long as this one lives.
@@ -84,6 +90,12 @@ pub enum OpenWorldError {
     /// What the last daemon's imports left could not be taken away.
     #[error("Can't clear interrupted imports")]
     Imports(#[from] TakeAwayError),
+    /// What the last daemon's exports were is not to be found out.
+    #[error("Can't end interrupted exports")]
+    Exports(#[source] StoreError),
+    /// What clients write is not to be found out.
+    #[error("Can't take up the snapshots that clients write")]
+    Drafts(#[source] StoreError),
     /// The host does not say what it is made of.
     #[error("Can't find out what the host has")]
     Host(#[source] io::Error),
@@ -115,6 +127,10 @@ impl World {
         let volumes = Volumes::open(store.clone(), layout.clone()).await?;
         let imports = Imports::new(store.clone(), layout.clone(), volumes.files().clone());
         imports.recover().await?;
+        let exports = Exports::new(store.clone(), layout.clone());
+        exports.recover().await.map_err(OpenWorldError::Exports)?;
+        let drafts = Drafts::open(store.clone(), layout.clone(), volumes.clone()).await;
+        let drafts = drafts.map_err(OpenWorldError::Drafts)?;
         let instances = open_instances(&config, &store, &layout, &volumes).await?;
         Ok(Self {
             config,
@@ -124,6 +140,8 @@ impl World {
             default_vpc_block,
             volumes,
             imports,
+            exports,
+            drafts,
             instances,
             _lock: lock,
         })
@@ -199,6 +217,7 @@ async fn open_instances(
         volumes: volumes.clone(),
         machines: machines.map_err(OpenWorldError::Host)?,
         networks: Networks::new(store.clone(), config.network.transit.block()),
+        public_pool: config.network.public_pool.clone(),
         vhost_net: config.network.vhost_net,
         identity: IdentityKey::new(store.clone()),
         checks: Checks::default(),

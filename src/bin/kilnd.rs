@@ -106,8 +106,8 @@ async fn daemon(config: Config) -> Result<(), Box<dyn Error>> {
         notify(&[NotifyState::Stopping]);
     })
     .await;
-    // Imports that are cut short take away what they made.
-    world.imports.stop().await;
+    // Imports that are cut short take away what they made, and exports say that they are.
+    tokio::join!(world.imports.stop(), world.exports.stop());
     Ok(())
 }
 

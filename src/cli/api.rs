@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::error::CommandError;
+use crate::model::ImageOwner;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -85,6 +86,12 @@ pub struct Image {
     /// `amazon` for Quick Start images.
     #[serde(default)]
     pub image_owner_alias: Option<String>,
+    /// The account that it is of.
+    #[serde(default)]
+    pub owner_id: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
     /// `x86_64`.
     #[serde(default)]
     pub architecture: String,
@@ -97,6 +104,9 @@ pub struct Image {
     /// Its devices.
     #[serde(default)]
     pub block_device_mappings: Vec<BlockDevice>,
+    /// The kernel that it carries.
+    #[serde(default)]
+    pub kernel_id: Option<String>,
 }
 
 /// A device of an image.
@@ -153,6 +163,21 @@ impl Image {
     /// Whether instances can be made of it; it is no kernel or RAM disk image.
     pub fn is_machine(&self) -> bool {
         matches!(self.image_type.as_str(), "machine" | "")
+    }
+
+    /// Whether it is this owner's, who is not the account itself.
+    pub fn is_of(&self, owner: ImageOwner) -> bool {
+        match owner {
+            ImageOwner::Account => false,
+            ImageOwner::Other(account) => self.image_owner_alias.is_none() && self.owner_id == account.to_string(),
+            _ => self.image_owner_alias.as_deref() == owner.alias(),
+        }
+    }
+
+    /// The value of a tag.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        let tag = self.tags.iter().find(|tag| tag.key == key)?;
+        Some(&tag.value)
     }
 
     /// The root volume's size in GiB.

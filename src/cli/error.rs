@@ -1,5 +1,6 @@
 //! How a command fails: what, on which object, why, what to do next, and the exit status that scripts go by.
 
+use super::catalogs::CatalogError;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
@@ -122,6 +123,22 @@ pub enum CommandError {
         /// What was in the way last.
         problem: String,
     },
+    /// An image could not be made.
+    #[error("The image {image} is {state}: {why}")]
+    ImageNotMade {
+        /// The image.
+        image: String,
+        /// What it is instead of available.
+        state: String,
+        /// Why.
+        why: String,
+    },
+    /// A volume could not be made.
+    #[error("The volume {volume} could not be made; the daemon's log says why")]
+    VolumeNotMade {
+        /// The volume.
+        volume: String,
+    },
     /// A file of the user's can't be used.
     #[error("File {path} can't be used")]
     File {
@@ -149,20 +166,37 @@ pub enum CommandError {
     /// The arguments make no sense together.
     #[error("{0}")]
     Usage(String),
-    /// The import failed.
-    #[error("The import of {file} failed: {message}")]
-    Import {
-        /// What was imported.
-        file: String,
+    /// A task of the daemon's failed.
+    #[error("The {noun} of {what} failed: {message}")]
+    Task {
+        /// `import` or `export`.
+        noun: &'static str,
+        /// Of what.
+        what: String,
         /// What the task says.
         message: String,
     },
+    /// A catalog, or an image of it, can't be had.
+    #[error(transparent)]
+    Catalog(Box<CatalogError>),
+    /// Its user ended an export.
+    #[error("The export of {image} was interrupted; nothing is left of it")]
+    Interrupted {
+        /// The image.
+        image: String,
+    },
+    /// Signals can't be listened to.
+    #[error("Signals can't be listened to")]
+    Signals(#[source] io::Error),
     /// The daemon's configuration can't be read.
     #[error("The daemon's configuration can't be used")]
     Config(#[source] Box<crate::config::LoadConfigError>),
     /// `doctor` found something that must be mended.
     #[error("{0} of the checks failed; each line above says what to do")]
     Unfit(usize),
+    /// `pool scrub` found snapshots that are not what they were.
+    #[error("{0} snapshots are not what was written")]
+    Damaged(usize),
     /// `why` found out why.
     #[error("{instance} can't be reached: {problems} of the steps failed; each line above says what to do")]
     NoWay {
@@ -179,6 +213,12 @@ pub enum CommandError {
     Output(#[source] io::Error),
 }
 
+impl From<CatalogError> for CommandError {
+    fn from(error: CatalogError) -> CommandError {
+        CommandError::Catalog(Box::new(error))
+    }
+}
+
 impl CommandError {
     /// The exit status that goes with it.
     pub fn exit(&self) -> Exit {
@@ -193,6 +233,7 @@ impl CommandError {
                 code if code.ends_with(".NotFound") => Exit::NotFound,
                 _ => Exit::Failed,
             },
+            CommandError::Catalog(error) => error.exit(),
             _ => Exit::Failed,
         }
     }
@@ -217,12 +258,21 @@ impl CommandError {
                 [] => advice.clone(),
                 alike => format!("did you mean {}?", alike.join(" or ")),
             },
+            CommandError::Catalog(error) => error.advice()?.into(),
+            CommandError::Ambiguous {
+                noun: "catalog image", ..
+            } => "name the catalog too: CATALOG/NAME".into(),
             CommandError::Ambiguous { .. } => "give more of the identifier".into(),
             CommandError::Timeout { instance, .. }
             | CommandError::NoSsh { instance, .. }
             | CommandError::Unreached { instance, .. } => {
                 format!("kiln logs {instance} shows how far it came")
             }
+            CommandError::Damaged(_) => {
+                "copy what you need out of them, check the disk, and make them anew: kiln snapshots create, kiln images create".into()
+            }
+            CommandError::VolumeNotMade { volume } => format!("kiln volumes rm {volume}, and make it again"),
+            CommandError::ImageNotMade { image, .. } => format!("kiln images rm {image}, and make it again"),
             CommandError::Refused { code, .. } if code == "InsufficientInstanceCapacity" => {
                 "stop an instance, or take a smaller --type; kiln status shows what is free".into()
             }

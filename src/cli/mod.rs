@@ -5,16 +5,18 @@
 //! instances, images and security groups (`resolve`).
 
 mod api;
-mod catalog;
+mod catalogs;
 mod checks;
 mod client;
 mod error;
 mod output;
 mod progress;
+mod recipes;
 mod resolve;
 mod sanitize;
 mod ssh;
 mod table;
+mod tasks;
 mod terminal;
 mod verbs;
 mod waiting;
@@ -76,6 +78,7 @@ enum Verb {
     Console(verbs::console::Arguments),
     Logs(verbs::logs::Arguments),
     Ssh(verbs::ssh::Arguments),
+    Exec(verbs::exec::Arguments),
     Cp(verbs::cp::Arguments),
     Start(verbs::start::Arguments),
     Stop(verbs::stop::Arguments),
@@ -85,7 +88,13 @@ enum Verb {
     Why(verbs::why::Arguments),
     Timeline(verbs::timeline::Arguments),
     Images(verbs::images::Arguments),
+    Volumes(verbs::volumes::Arguments),
+    Snapshots(verbs::snapshots::Arguments),
+    Pool(verbs::pool::Arguments),
     Import(verbs::import::Arguments),
+    Pull(verbs::pull::Arguments),
+    Catalog(verbs::catalog::Arguments),
+    Export(verbs::export::Arguments),
     Keys(verbs::keys::Arguments),
     Groups(verbs::groups::Arguments),
     Addresses(verbs::addresses::Arguments),
@@ -118,6 +127,7 @@ impl Verb {
             Verb::Console(arguments) => verbs::console::run(context, arguments).await,
             Verb::Logs(arguments) => verbs::logs::run(context, arguments).await,
             Verb::Ssh(arguments) => verbs::ssh::run(context, arguments).await,
+            Verb::Exec(arguments) => verbs::exec::run(context, arguments).await,
             Verb::Cp(arguments) => verbs::cp::run(context, arguments).await,
             Verb::Start(arguments) => verbs::start::run(context, arguments).await,
             Verb::Stop(arguments) => verbs::stop::run(context, arguments).await,
@@ -127,7 +137,13 @@ impl Verb {
             Verb::Why(arguments) => verbs::why::run(context, arguments).await,
             Verb::Timeline(arguments) => verbs::timeline::run(context, arguments).await,
             Verb::Images(arguments) => verbs::images::run(context, arguments).await,
+            Verb::Volumes(arguments) => verbs::volumes::run(context, arguments).await,
+            Verb::Snapshots(arguments) => verbs::snapshots::run(context, arguments).await,
+            Verb::Pool(arguments) => verbs::pool::run(context, arguments).await,
             Verb::Import(arguments) => verbs::import::run(context, arguments).await,
+            Verb::Pull(arguments) => verbs::pull::run(context, arguments).await,
+            Verb::Catalog(arguments) => verbs::catalog::run(context, arguments).await,
+            Verb::Export(arguments) => verbs::export::run(context, arguments).await,
             Verb::Keys(arguments) => verbs::keys::run(context, arguments).await,
             Verb::Groups(arguments) => verbs::groups::run(context, arguments).await,
             Verb::Addresses(arguments) => verbs::addresses::run(context, arguments).await,

@@ -22,6 +22,17 @@ pub fn spinner(label: &str) -> ProgressBar {
     bar
 }
 
+/// A bar of bytes, with their rate.
+pub fn bytes(label: &str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), target()).with_prefix(label.to_string());
+    let template = "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec} ({elapsed}, {eta} left)";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
 /// A bar from 0 to 100.
 pub fn percent(label: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(100), target()).with_prefix(label.to_string());

@@ -3,6 +3,7 @@
 use super::api::{self, Group, Image, Instance};
 use super::client::Client;
 use super::error::CommandError;
+use serde_json::{Value, json};
 
 /// Something that can be named.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ fn pick_image(mut all: Vec<Image>, name: &str) -> Result<Image, CommandError> {
             live: true,
         })
         .collect();
-    let advice = if super::catalog::recipe(name).is_ok() {
+    let advice = if super::recipes::recipe(name).is_ok() {
         format!("it is made, once, with kiln images make {name}")
     } else {
         "kiln images lists the images; kiln import makes one of a disk image".to_string()
@@ -97,6 +98,56 @@ pub async fn groups(client: &Client, names: &[String]) -> Result<Vec<Group>, Com
 pub async fn group(client: &Client, name: &str) -> Result<Group, CommandError> {
     let mut found = groups(client, &[name.to_string()]).await?;
     Ok(found.swap_remove(0))
+}
+
+/// The identifier of the volume that was named.
+pub async fn volume(client: &Client, name: &str) -> Result<String, CommandError> {
+    let advice = "kiln volumes lists the volumes";
+    tagged(
+        client,
+        ("DescribeVolumes", "Volumes", "VolumeId"),
+        ("volume", "vol-"),
+        name,
+        advice,
+    )
+    .await
+}
+
+/// The identifier of the snapshot that was named.
+pub async fn snapshot(client: &Client, name: &str) -> Result<String, CommandError> {
+    let advice = "kiln snapshots lists the snapshots";
+    tagged(
+        client,
+        ("DescribeSnapshots", "Snapshots", "SnapshotId"),
+        ("snapshot", "snap-"),
+        name,
+        advice,
+    )
+    .await
+}
+
+/// The identifier of something whose name is its tag: by the operation that describes it, its list and its member there.
+async fn tagged(
+    client: &Client,
+    (operation, list, member): (&str, &str, &str),
+    (noun, prefix): (&'static str, &str),
+    name: &str,
+    advice: &str,
+) -> Result<String, CommandError> {
+    let answer = api::pages(client, operation, &json!({}), list).await?;
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let named = |one: &Value| {
+        let tags = one["Tags"].as_array().into_iter().flatten();
+        let tag = tags.into_iter().find(|tag| tag["Key"] == "Name");
+        (text(one, member), tag.map(|tag| text(tag, "Value")).unwrap_or_default())
+    };
+    let all: Vec<(String, String)> = answer[list].as_array().into_iter().flatten().map(named).collect();
+    let candidates: Vec<Candidate> = all
+        .iter()
+        .map(|(id, name)| Candidate { id, name, live: true })
+        .collect();
+    let place = pick(noun, prefix, name, &candidates, advice)?;
+    Ok(all[place].0.clone())
 }
 
 /// The place of the candidate that `text` means: the identifier, else the exact name, else the only one whose identifier

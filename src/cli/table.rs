@@ -52,8 +52,11 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table's lines, its head first. Columns in which nothing stands are left out.
+    /// The table's lines, its head first; none if it has no rows. Columns in which nothing stands are left out.
     pub fn lines(&self, out: &Output) -> Vec<String> {
+        if self.rows.is_empty() {
+            return Vec::new();
+        }
         let widths: Vec<usize> = (0..self.head.len()).map(|column| self.width(column)).collect();
         let head: Vec<Cell> = self
             .head

@@ -18,8 +18,8 @@ pub enum Goal {
     Stage(&'static str),
 }
 
-const STATES: [&str; 3] = ["running", "stopped", "terminated"];
-const STAGES: [&str; 3] = ["kernel", "init", "login"];
+const STATES: &[&str] = &["running", "stopped", "terminated"];
+const STAGES: &[&str] = &["kernel", "init", "login", "ready"];
 
 impl Goal {
     /// EC2's name of the state, or the stage's.
@@ -45,7 +45,7 @@ impl FromStr for Goal {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Goal, String> {
-        let find = |names: [&'static str; 3]| names.into_iter().find(|name| *name == text);
+        let find = |names: &[&'static str]| names.iter().copied().find(|name| *name == text);
         find(STATES)
             .map(Goal::State)
             .or_else(|| find(STAGES).map(Goal::Stage))
@@ -149,6 +149,7 @@ mod tests {
     fn goals_are_states_and_stages() {
         assert_eq!("running".parse(), Ok(Goal::State("running")));
         assert_eq!("login".parse(), Ok(Goal::Stage("login")));
+        assert_eq!("ready".parse(), Ok(Goal::Stage("ready")));
         assert!(
             "pending"
                 .parse::<Goal>()

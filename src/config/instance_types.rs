@@ -1,15 +1,20 @@
 //! Instance types, out of `instance-types.toml`: a table a family, a line a size. The file in the tree is built in and
 //! serves where no other is named.
 
+use crate::model::{GB, InstanceStore};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 const BUILT_IN: &str = include_str!("../../config/instance-types.toml");
 /// As many vCPUs as a monitor gives a machine.
 const MOST_VCPUS: u32 = 32;
 const MOST_MEMORY_MIB: u64 = 1 << 20;
+/// As many disks as leave a machine slots enough for volumes.
+const MOST_DISKS: u8 = 8;
+/// The largest disk, in GB.
+const MOST_DISK_GB: u64 = 65_536;
 
 /// One instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct InstanceTypeSpec {
     pub burstable: bool,
     /// How much an interface carries each way, in Mbit a second; as much as it can, if none.
     pub network_mbps: Option<NonZeroU32>,
+    /// Disks of its own, if it has any.
+    pub instance_store: Option<InstanceStore>,
 }
 
 /// All instance types that there are here.
@@ -48,6 +55,14 @@ struct RawSize {
     vcpus: u32,
     memory_mib: u64,
     network_mbps: Option<NonZeroU32>,
+    instance_store: Option<RawInstanceStore>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawInstanceStore {
+    disks: NonZeroU8,
+    disk_gb: u64,
 }
 
 /// Why a table of instance types can't be used.
@@ -117,6 +132,10 @@ impl InstanceTypes {
                     threads_per_core: raw.threads_per_core,
                     burstable: raw.burstable,
                     network_mbps: figures.network_mbps.or(raw.network_mbps),
+                    instance_store: figures.instance_store.map(|store| InstanceStore {
+                        disks: store.disks,
+                        disk_size: store.disk_gb.saturating_mul(GB),
+                    }),
                 };
                 spec.check().map_err(|reason| LoadInstanceTypesError::Type {
                     path: path.into(),
@@ -151,6 +170,11 @@ impl InstanceTypeSpec {
         if !(2..=MOST_MEMORY_MIB).contains(&self.memory_mib) || !self.memory_mib.is_multiple_of(2) {
             return Err("memory must be an even number of MiB, 1 TiB at most");
         }
+        if let Some(store) = self.instance_store
+            && (store.disks.get() > MOST_DISKS || !(GB..=MOST_DISK_GB * GB).contains(&store.disk_size))
+        {
+            return Err("its instance store is of 1 to 8 disks of 1 to 65536 GB each");
+        }
         Ok(())
     }
 }
@@ -169,12 +193,23 @@ mod tests {
             ("m5.8xlarge", 32, 128),
             ("c5.xlarge", 4, 8),
             ("r5.4xlarge", 16, 128),
+            ("c5d.2xlarge", 8, 16),
+            ("r5d.large", 2, 16),
         ] {
             let found = types.get(name).unwrap();
             assert_eq!((found.vcpus, found.memory_mib), (vcpus, gib * 1024), "{name}");
         }
         assert!(types.iter().all(|spec| spec.burstable == spec.name.starts_with("t3.")));
         assert!(types.get("t3.gigantic").is_none());
+        for (name, disks, gb) in [("m5d.large", 1, 75), ("m5d.4xlarge", 2, 300), ("c5d.xlarge", 1, 100)] {
+            let store = types.get(name).unwrap().instance_store.unwrap();
+            assert_eq!(
+                (store.disks.get(), store.disk_size),
+                (disks, gb * 1_000_000_000),
+                "{name}"
+            );
+        }
+        assert_eq!(types.get("m5.large").unwrap().instance_store, None);
     }
 
     #[test]
@@ -194,6 +229,9 @@ mod tests {
             "vcpus = 0, memory_mib = 512",
             "vcpus = 64, memory_mib = 512",
             "vcpus = 2, memory_mib = 513",
+            "vcpus = 1, memory_mib = 512, instance_store = { disks = 9, disk_gb = 1 }",
+            "vcpus = 1, memory_mib = 512, instance_store = { disks = 1, disk_gb = 0 }",
+            "vcpus = 1, memory_mib = 512, instance_store = { disks = 1, disk_gb = 65537 }",
         ] {
             let text = format!("[x1]\nthreads_per_core = 1\nsizes.small = {{ {figures} }}");
             let error = InstanceTypes::parse(&text, Path::new("types.toml")).unwrap_err();

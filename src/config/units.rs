@@ -37,6 +37,11 @@ impl Size {
         Size((mib as u64) << 20)
     }
 
+    /// A size of so many bytes.
+    pub const fn from_bytes(bytes: u64) -> Size {
+        Size(bytes)
+    }
+
     /// In bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -1,11 +1,12 @@
 //! The beginning of an import: one transaction that puts task, snapshot and image on record, then the job.
 
+use super::Imports;
 use super::order::{ImageOrder, Makes, Order};
-use super::{Imports, Watch};
 use crate::model::{Image, ImageId, ImageState, ImportTask, ResourceId, Snapshot, SnapshotState, Tag};
 use crate::store::{self, StoreError};
+use crate::tasks::{Begun, MAX_JOBS};
 use rusqlite::Connection;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// Why an import was not begun.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +36,6 @@ pub enum BeginImportError {
     Record(#[from] StoreError),
 }
 
-/// The task that a request is answered with.
-enum Begun {
-    New(ImportTask),
-    /// The same request came before.
-    Before(ImportTask),
-}
-
 impl Imports {
     /// Begins an import; when this returns the task is on record and goes on by itself. The same token with the same
     /// request gives the first one's task.
@@ -49,8 +43,7 @@ impl Imports {
     /// # Errors
     /// See [`BeginImportError`].
     pub async fn begin(&self, order: Order, dry_run: bool) -> Result<ImportTask, BeginImportError> {
-        let busy = |_| BeginImportError::Busy { max: super::MAX_JOBS };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
+        let place = self.jobs.place().ok_or(BeginImportError::Busy { max: MAX_JOBS })?;
         let order = Arc::new(order);
         let recorded = Arc::clone(&order);
         let begun = self.store.write(move |store| {
@@ -65,18 +58,15 @@ impl Imports {
         match begun.await? {
             Begun::Before(task) => Ok(task),
             Begun::New(task) => {
-                let watch = Arc::new(Watch::new(task.snapshot));
-                let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-                jobs.insert(task.id, Arc::clone(&watch));
-                drop(jobs);
-                tokio::spawn(self.clone().job(task.clone(), order, watch, place));
+                let job = self.jobs.begin(task.id, task.snapshot, place);
+                tokio::spawn(self.clone().job(task.clone(), order, job));
                 Ok(task)
             }
         }
     }
 }
 
-fn record(store: &Connection, order: &Order) -> Result<Begun, BeginImportError> {
+fn record(store: &Connection, order: &Order) -> Result<Begun<ImportTask>, BeginImportError> {
     if let Some(token) = &order.client_token
         && let Some(before) = store::imports::by_token(store, token)?
     {
@@ -89,6 +79,7 @@ fn record(store: &Connection, order: &Order) -> Result<Begun, BeginImportError> 
     let snapshot = Snapshot {
         id: task.snapshot,
         size: 0,
+        volume: None,
         state: SnapshotState::Pending,
         state_message: None,
         description: task.description.clone(),
@@ -126,11 +117,17 @@ fn record_image(
         architecture: wanted.architecture,
         root_device_name: super::job::ROOT_DEVICE.into(),
         block_devices: Vec::new(),
+        instance_store: Vec::new(),
         kernel: None,
         ramdisk: None,
+        attributes: crate::model::ImageAttributes {
+            product_codes: wanted.product_codes.clone(),
+            ..crate::model::ImageAttributes::default()
+        },
         created: task.created,
     };
     store::images::put(store, &image)?;
+    store::images::set_attributes(store, id, &image.attributes)?;
     put_tags(store, ResourceId::Image(id), &wanted.tags)?;
     Ok(())
 }

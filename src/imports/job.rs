@@ -1,24 +1,24 @@
 //! The job of an import: the files, then one transaction that makes all of it available or takes all of it away.
 
+use super::Imports;
 use super::kernel::{self, Kind, Stored};
 use super::order::{DiskSource, ImageOrder, Makes, Order};
-use super::{Imports, Watch};
 use crate::chain::chain;
 use crate::model::{
-    BlockDevice, GIB, ImageState, ImportState, ImportTask, KernelId, KernelImage, RamdiskId, RamdiskImage, ResourceId,
-    SnapshotState,
+    BlockDevice, GIB, ImageState, ImportTask, ImportTaskId, KernelId, KernelImage, RamdiskId, RamdiskImage, ResourceId,
+    SnapshotState, TaskState,
 };
 use crate::store::layout::Layout;
 use crate::store::{self, StoreError, random_bits};
+use crate::tasks::{Job, Watch};
 use crate::volumes::HostFileError;
-use kiln_images::formats::{ImportError, Imported, Progress, import};
+use kiln_images::formats::{ImportError, Imported, import};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use time::OffsetDateTime;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, info, warn};
 
 /// What EC2 calls the root device of an imported image.
@@ -88,11 +88,11 @@ struct Made {
 }
 
 impl Imports {
-    /// Does it, and puts the end on record. The place is held until then.
-    pub(super) async fn job(self, task: ImportTask, order: Arc<Order>, watch: Arc<Watch>, place: OwnedSemaphorePermit) {
+    /// Does it, and puts the end on record. The task is under way until then.
+    pub(super) async fn job(self, task: ImportTask, order: Arc<Order>, job: Job<ImportTaskId>) {
         let id = task.id;
         let files = Files::new(&self.layout, &task, &order);
-        let result = match self.make(&task, &files, &order, &watch).await {
+        let result = match self.make(&task, &files, &order, &job).await {
             Ok(made) => self.complete(&task, Arc::clone(&order), made).await,
             Err(error) => Err(error),
         };
@@ -107,8 +107,6 @@ impl Imports {
                 }
             }
         }
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        drop(place);
     }
 
     /// Makes the files.
@@ -117,12 +115,11 @@ impl Imports {
         task: &ImportTask,
         files: &Files,
         order: &Arc<Order>,
-        watch: &Arc<Watch>,
+        job: &Job<ImportTaskId>,
     ) -> Result<Made, ImportJobError> {
-        // Nobody closes the semaphore.
-        let _turn = self.turns.acquire().await;
+        let _turn = job.turn().await;
         let dest = self.files.create(&task.snapshot.to_string(), &files.snapshot).await?;
-        let disk = copy_disk(Arc::clone(order), Arc::clone(watch), dest, &files.snapshot).await?;
+        let disk = copy_disk(Arc::clone(order), Arc::clone(&job.watch), dest, &files.snapshot).await?;
         let kernel = match &files.kernel {
             Some((id, path)) => Some((*id, self.store_file(order, id.to_string(), path, Kind::Kernel).await?)),
             None => None,
@@ -131,7 +128,7 @@ impl Imports {
             Some((id, path)) => Some((*id, self.store_file(order, id.to_string(), path, Kind::Ramdisk).await?)),
             None => None,
         };
-        match watch.why() {
+        match job.watch.why() {
             Some(why) => Err(ImportJobError::Ended(why)),
             None => Ok(Made { disk, kernel, ramdisk }),
         }
@@ -191,8 +188,8 @@ async fn copy_disk(order: Arc<Order>, watch: Arc<Watch>, dest: File, path: &Path
         let DiskSource { file, format } = &order.disk;
         let opened = File::open(&dir);
         let dir = opened.map_err(|source| ImportJobError::Directory { path: dir, source })?;
-        let mut progress = |progress: Progress| watch.reach(progress.done, progress.total);
-        let imported = import(file, *format, &dest, &dir, &mut progress, &watch.ending);
+        let mut progress = |progress| watch.reach(progress);
+        let imported = import(file, *format, &dest, &dir, &mut progress, watch.ending());
         match watch.why() {
             Some(why) => Err(ImportJobError::Ended(why)),
             None => imported.map_err(ImportJobError::Disk),
@@ -212,7 +209,7 @@ fn completed(store: &Connection, mut task: ImportTask, order: &Order, made: Made
     if let Makes::Image(wanted) = &order.makes {
         complete_image(store, &task, wanted, made)?;
     }
-    task.state = ImportState::Completed;
+    task.state = TaskState::Completed;
     task.progress = 100;
     task.message = None;
     store::imports::put(store, &task)
@@ -264,7 +261,7 @@ fn deleted(store: &Connection, mut task: ImportTask, why: String) -> Result<(), 
     }
     store::snapshots::remove(store, task.snapshot)?;
     store::tags::remove_all(store, ResourceId::Snapshot(task.snapshot))?;
-    task.state = ImportState::Deleted;
+    task.state = TaskState::Deleted;
     task.message = Some(why);
     store::imports::put(store, &task)
 }

@@ -1,9 +1,9 @@
 //! What an import is asked to do: checked values and open files.
 
-use crate::model::{Architecture, ImageOwner, ImportState, ImportTask, ImportTaskId, SnapshotId, Tag};
+use crate::model::{Architecture, ImageOwner, ImportTask, ImportTaskId, ProductCode, SnapshotId, Tag, TaskState};
 use crate::model::{ImageId, ImportImageTaskId, ImportSnapshotTaskId};
 use crate::store::random_bits;
-use kiln_images::formats::Format;
+use kiln_images::formats::FileFormat;
 use std::fs::File;
 use time::OffsetDateTime;
 
@@ -32,7 +32,7 @@ pub struct DiskSource {
     /// Open for reading.
     pub file: File,
     /// Its format; told by its first bytes if it is not said.
-    pub format: Option<Format>,
+    pub format: Option<FileFormat>,
 }
 
 /// What an import makes.
@@ -51,6 +51,8 @@ pub struct ImageOrder {
     pub name: Option<String>,
     /// Whose it is.
     pub owner: ImageOwner,
+    /// What it is sold as.
+    pub product_codes: Vec<ProductCode>,
     /// What it runs on.
     pub architecture: Architecture,
     /// The kernel that it carries.
@@ -85,7 +87,7 @@ impl Order {
             id,
             client_token: self.client_token.clone(),
             request_digest: self.request_digest.clone(),
-            state: ImportState::Active,
+            state: TaskState::Active,
             progress: 0,
             message: Some("pending".into()),
             description: self.description.clone(),

@@ -1,15 +1,13 @@
 //! What the daemon's death left of imports is taken away at the next start.
 
 use super::{Imports, TakeAwayError};
-use crate::model::{ImportState, ResourceId};
+use crate::model::{ResourceId, TaskState};
 use crate::store::ledger::{self, ObjectKind};
 use crate::store::{self, StoreError};
+use crate::tasks::RETENTION;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use time::{Duration, OffsetDateTime};
-
-/// How long a task that ended stays on record.
-const RETENTION: Duration = Duration::days(7);
+use time::OffsetDateTime;
 
 impl Imports {
     /// Ends the tasks that were active when the daemon died, forgets those that ended long ago, and removes the files that belong to nothing: those of
@@ -20,7 +18,7 @@ impl Imports {
     /// See [`TakeAwayError`].
     pub async fn recover(&self) -> Result<(), TakeAwayError> {
         let tasks = self.store.read(store::imports::list).await?;
-        for task in tasks.into_iter().filter(|task| task.state == ImportState::Active) {
+        for task in tasks.into_iter().filter(|task| task.state == TaskState::Active) {
             tracing::info!(task = %task.id, "An import was interrupted and is taken away");
             let file = self.layout.snapshot(task.snapshot);
             let why = "The daemon died while the import ran; import it again";

@@ -8,6 +8,7 @@ use super::Parts;
 use super::ending::Ending;
 use super::finish::finish;
 use super::follow::{News, follow};
+use super::hotplug::Hotplug;
 use super::launch::{LaunchError, launch};
 use super::plan::{LastResort, Plan, Step};
 use super::policy::{Ask, Fate, Verdict, decide, failed_start, fate};
@@ -29,9 +30,11 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// A request and where its answer goes.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) ask: Ask,
-    pub(super) answer: oneshot::Sender<Result<StateChange, AskError>>,
+pub(super) enum Message {
+    /// Its state is to change.
+    Ask(Ask, oneshot::Sender<Result<StateChange, AskError>>),
+    /// Something is to be attached or detached.
+    Hotplug(Hotplug),
 }
 
 /// What a request did to an instance's state.
@@ -169,10 +172,10 @@ enum Happening {
 
 /// The actor.
 pub(super) struct Actor {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     record: Record,
     mailbox: mpsc::Receiver<Message>,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl Actor {
@@ -190,7 +193,8 @@ impl Actor {
         loop {
             tokio::select! {
                 message = self.mailbox.recv() => match message {
-                    Some(message) => self.answer(message).await,
+                    Some(Message::Ask(ask, answer)) => self.answer(ask, answer).await,
+                    Some(Message::Hotplug(what)) => self.hotplug(what).await,
                     None => return,
                 },
                 happening = self.phase.next() => match happening {
@@ -203,21 +207,18 @@ impl Actor {
         }
     }
 
-    fn instance(&self) -> &Instance {
+    pub(super) fn instance(&self) -> &Instance {
         &self.record.instance
     }
 
     // Requests.
 
-    async fn answer(&mut self, message: Message) {
+    async fn answer(&mut self, ask: Ask, answer: oneshot::Sender<Result<StateChange, AskError>>) {
         let (id, previous) = (self.instance().id, self.instance().state);
-        let done = match decide(previous, self.instance().rebooting, message.ask) {
-            Verdict::Act => self.act(message.ask).await,
+        let done = match decide(previous, self.instance().rebooting, ask) {
+            Verdict::Act => self.act(ask).await,
             Verdict::Nothing => Ok(()),
-            Verdict::Refuse => Err(AskError::WrongState {
-                instance: id,
-                ask: message.ask,
-            }),
+            Verdict::Refuse => Err(AskError::WrongState { instance: id, ask }),
         };
         let change = done.map(|()| StateChange {
             instance: id,
@@ -225,7 +226,7 @@ impl Actor {
             current: self.instance().state,
         });
         // Whoever asked may have gone; what was done stays done.
-        let _ = message.answer.send(change);
+        let _ = answer.send(change);
     }
 
     async fn act(&mut self, ask: Ask) -> Result<(), AskError> {
@@ -233,7 +234,10 @@ impl Actor {
         let record_error = |source| AskError::Record { instance: id, source };
         match ask {
             Ask::Start => {
-                let reserved = self.record.reserve(self.parts.capacity).await;
+                let reserved = self
+                    .record
+                    .reserve(self.parts.capacity, self.parts.public_pool.clone())
+                    .await;
                 reserved.map_err(|source| AskError::Reserve { instance: id, source })?;
                 self.phase = Phase::launching(&self.parts, self.instance());
             }
@@ -362,6 +366,10 @@ impl Actor {
                 self.record
                     .tell(super::events::Happened::DeviceNeedsReset { device, reason });
             }
+            News::Event(protocol::Event::Detached { device }) => {
+                tracing::info!(instance = %self.instance().id, device, "A device is detached");
+                self.detached(&device).await;
+            }
             // The process is about to end; its report is read then.
             News::Event(protocol::Event::Ended(_)) => {}
         }
@@ -475,6 +483,7 @@ fn milestone(moment: protocol::Moment) -> Option<Milestone> {
         protocol::Stage::Kernel => Stage::Kernel,
         protocol::Stage::Init => Stage::Init,
         protocol::Stage::Login => Stage::Login,
+        protocol::Stage::Ready => Stage::Ready,
     };
     let at = instant(moment.at)?;
     Some(Milestone { stage, at })

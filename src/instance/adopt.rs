@@ -7,6 +7,7 @@ use super::Parts;
 use super::actor::Phase;
 use super::ending::Ending;
 use super::finish::begin;
+use super::hotplug::take_up;
 use super::plan::{LastResort, Plan};
 use super::policy::{Fate, fate};
 use super::record::Record;
@@ -31,6 +32,10 @@ pub(super) async fn adopt(parts: &Arc<Parts>, record: &mut Record, machine: Opti
             if let Err(error) = parts.networks.adopt(record.instance.id, pid).await {
                 let error = crate::chain::chain(&error);
                 tracing::error!(instance = %record.instance.id, %error, "The network of a running guest can't be taken up");
+            }
+            if let Err(error) = take_up(parts, record.instance.id, &machine).await {
+                let error = crate::chain::chain(&error);
+                tracing::error!(instance = %record.instance.id, %error, "What a running guest was being given or asked for is not settled");
             }
             // The daemon may have ended between a change and telling it.
             if let Err(error) = tell(parts, record.instance.id, &machine).await {

@@ -89,6 +89,7 @@ mod tests {
             threads_per_core: 1,
             memory: gib << 30,
             network_mbps: None,
+            instance_store: None,
         }
     }
 

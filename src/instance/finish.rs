@@ -1,9 +1,11 @@
 //! Bringing an instance to rest once it has no machine: stopped, terminated, purged. Each step can be done again.
 
 use super::Parts;
+use super::instance_store;
 use super::interfaces;
 use super::policy::Fate;
 use super::record::Record;
+use super::volumes;
 use crate::machine::ClearMachineError;
 use crate::model::{InstanceId, InstanceState, ResourceId, VolumeState};
 use crate::network::NetworkError;
@@ -48,6 +50,16 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
         .map_err(|source| FinishError::Clear { instance: id, source })?;
     let left = parts.networks.leave(id).await;
     left.map_err(|source| FinishError::Network { instance: id, source })?;
+    let settled = parts.store.write(move |tx| {
+        interfaces::settle(tx, id)?;
+        volumes::settle(tx, id)
+    });
+    settled.await.map_err(store_error)?;
+    // The others' rules name what it had, which may be somebody else's soon.
+    let applied = parts.networks.apply_around(id).await;
+    applied.map_err(|source| FinishError::Network { instance: id, source })?;
+    let removed = instance_store::remove(parts, &record.instance).await;
+    removed.map_err(|source| FinishError::Files { instance: id, source })?;
     match (fate, record.instance.state) {
         (Fate::Stop(reason), Pending) => record.enter(Stopped, reason.clone()).await.map_err(store_error),
         (Fate::Stop(_), Stopping) => record.enter(Stopped, None).await.map_err(store_error),

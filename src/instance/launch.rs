@@ -1,10 +1,11 @@
 //! From a pending instance to a guest that runs: its volumes, its monitor, its machine.
 
 use super::Parts;
+use super::instance_store;
 use super::record::reach;
 use super::spec::{SpecError, machine_spec};
 use crate::machine::{ClearMachineError, ControlError, Machine, StartMachineError};
-use crate::model::{Instance, InstanceId, Milestone, ReasonCode, Stage, VolumeId, VolumeState};
+use crate::model::{Instance, InstanceId, Milestone, ReasonCode, Stage, VolumeState};
 use crate::network::NetworkError;
 use crate::store::{StoreError, volumes};
 use crate::volumes::{CreateVolumeError, HostFileError};
@@ -33,14 +34,6 @@ pub enum LaunchError {
         /// Why.
         source: ClearMachineError,
     },
-    /// A volume without a snapshot has nothing to be made of.
-    #[error("The volume {volume} of {instance} is neither there nor has it a snapshot to be made of")]
-    NoSnapshot {
-        /// The instance.
-        instance: InstanceId,
-        /// The volume.
-        volume: VolumeId,
-    },
     /// A volume could not be made.
     #[error("A volume of {instance} can't be made")]
     Volume {
@@ -49,7 +42,7 @@ pub enum LaunchError {
         /// Why.
         source: CreateVolumeError,
     },
-    /// Console log and report could not be prepared.
+    /// Console log, report and instance store could not be prepared.
     #[error("The files of {instance} can't be made")]
     Files {
         /// The instance.
@@ -104,8 +97,7 @@ impl LaunchError {
             Self::Volume {
                 source: CreateVolumeError::Snapshot { .. },
                 ..
-            }
-            | Self::NoSnapshot { .. } => ReasonCode::SnapshotNotFound,
+            } => ReasonCode::SnapshotNotFound,
             Self::Volume {
                 source:
                     CreateVolumeError::Clone {
@@ -137,7 +129,7 @@ pub(super) async fn launch(
     let cleared = parts.machines.clear(id).await;
     cleared.map_err(|source| LaunchError::Clear { instance: id, source })?;
     make_volumes(&parts, &instance).await?;
-    prepare_files(&parts, id)
+    prepare_files(&parts, &instance)
         .await
         .map_err(|source| LaunchError::Files { instance: id, source })?;
     if *call_off.borrow() {
@@ -175,13 +167,8 @@ async fn make_volumes(parts: &Parts, instance: &Instance) -> Result<(), LaunchEr
         .filter(|(volume, _)| volume.state == VolumeState::Creating)
     {
         let volume_id = volume.id;
-        let snapshot = volume.snapshot.ok_or(LaunchError::NoSnapshot {
-            instance: id,
-            volume: volume_id,
-        })?;
-        let made = parts.volumes.create(&volume, snapshot).await;
-        let cloned = made.map_err(|source| LaunchError::Volume { instance: id, source })?;
-        tracing::debug!(instance = %id, volume = %volume_id, method = ?cloned.method, copied = cloned.bytes_copied, "A volume was made");
+        let made = parts.volumes.create(&volume).await;
+        made.map_err(|source| LaunchError::Volume { instance: id, source })?;
         let marked = parts
             .store
             .write(move |tx| volumes::set_state(tx, volume_id, VolumeState::InUse));
@@ -191,8 +178,9 @@ async fn make_volumes(parts: &Parts, instance: &Instance) -> Result<(), LaunchEr
     Ok(())
 }
 
-/// Makes the directory of console log and report, and both of them empty.
-async fn prepare_files(parts: &Parts, id: InstanceId) -> Result<(), HostFileError> {
+/// Makes the directory of console log, report and instance store, and all of them empty.
+async fn prepare_files(parts: &Parts, instance: &Instance) -> Result<(), HostFileError> {
+    let id = instance.id;
     let files = parts.volumes.files();
     files
         .create_dir(&id.to_string(), &parts.layout.instance_dir(id))
@@ -200,7 +188,7 @@ async fn prepare_files(parts: &Parts, id: InstanceId) -> Result<(), HostFileErro
     for path in [parts.layout.console_log(id), parts.layout.report(id)] {
         files.create_anew(&path).await?;
     }
-    Ok(())
+    instance_store::make(parts, instance).await
 }
 
 async fn reach_now(parts: &Parts, instance: &Instance, stage: Stage) {

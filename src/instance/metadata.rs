@@ -3,9 +3,11 @@
 //!
 //! Called at each launch, and again whenever something that a guest is told has changed.
 
+use super::instance_store;
 use crate::config::Place;
 use crate::model::{
-    Attachment, Instance, InstanceId, NetworkInterface, ResourceId, SecurityGroup, Subnet, Tag, Volume, Vpc,
+    Attachment, Instance, InstanceId, InstanceStoreMapping, NetworkInterface, ResourceId, SecurityGroup, Subnet, Tag,
+    Volume, Vpc,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -32,6 +34,7 @@ pub struct Facts {
     /// Its interfaces, by place.
     pub interfaces: Vec<InterfaceFacts>,
     volumes: Vec<(Volume, Attachment)>,
+    instance_store: Vec<InstanceStoreMapping>,
     tags: Vec<Tag>,
 }
 
@@ -60,6 +63,7 @@ impl Facts {
         Ok(Some(Self {
             interfaces: InterfaceFacts::of_instance(connection, id)?,
             volumes: store::volumes::of_instance(connection, id)?,
+            instance_store: instance_store::mapped(connection, &instance)?,
             tags: store::tags::of(connection, ResourceId::Instance(id))?,
             instance,
         }))
@@ -117,10 +121,15 @@ impl Facts {
             .volumes
             .iter()
             .filter(|(_, attachment)| attachment.device_name != *root);
-        for (number, (_, attachment)) in (1..).zip(others) {
-            let device = &attachment.device_name;
+        let mut mapped = |what: String, device: &str| {
             let short = device.strip_prefix("/dev/").unwrap_or(device);
-            tell(leaves, &format!("block-device-mapping/ebs{number}"), short);
+            tell(leaves, &format!("block-device-mapping/{what}"), short);
+        };
+        for (number, (_, attachment)) in (1..).zip(others) {
+            mapped(format!("ebs{number}"), &attachment.device_name);
+        }
+        for disk in &self.instance_store {
+            mapped(disk.virtual_name.to_string(), &disk.device_name);
         }
     }
 
@@ -254,7 +263,7 @@ impl InterfaceFacts {
             ("device-number", index.to_string()),
             ("interface-id", interface.id.to_string()),
             ("local-hostname", name),
-            ("local-ipv4s", interface.address.to_string()),
+            ("local-ipv4s", lines(interface.addresses())),
             ("mac", interface.mac.to_string()),
             ("network-card", "0".into()),
             ("owner-id", place.account().to_owned()),

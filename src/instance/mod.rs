@@ -14,42 +14,62 @@ mod actor;
 mod adopt;
 mod capacity;
 mod checks;
+mod copy;
+mod devices;
 mod ending;
 mod events;
 mod finish;
 mod follow;
+mod hotplug;
 mod identity;
+mod instance_store;
 mod interfaces;
 mod launch;
 mod metadata;
+mod modify;
 mod plan;
 mod policy;
+mod public_addresses;
 mod record;
 mod run;
 mod spec;
 mod told;
+mod volumes;
 
 pub use actor::{AskError, StateChange};
 pub use capacity::{Capacity, InsufficientCapacity};
 pub use checks::{Check, Checked, Checks};
+pub use copy::{CopyError, CopyOrder, Instant as CopyInstant};
+pub use devices::MAX_INTERFACES;
 pub use events::{Events, Happened, InstanceEvent};
+pub use hotplug::{HotplugError, Part, PlugError};
 pub use identity::{IdentityKey, IdentityKeyError};
-pub use interfaces::{AddressError, InterfaceOrder};
+pub use interfaces::{
+    AddressOrder, InterfaceError, InterfaceOrder, InterfacePlace, LaunchInterface, MAX_ADDRESSES, assign,
+    create as create_interface, remove as remove_interface,
+};
+#[cfg(test)]
+pub(crate) use metadata::Facts;
 pub use metadata::InterfaceFacts;
+pub use modify::ModifyVolumeError;
 pub use policy::{Ask, Verdict, decide};
+pub use public_addresses::free as free_public_address;
 pub use record::{ReserveError, View};
 pub use run::{LaunchOrder, LaunchOrderError, Launched, VolumeOrder};
 pub use told::{TellError, ToldError};
+pub use volumes::{AttachVolumeError, VolumePlace, max_volumes};
 
 use crate::config::Place;
-use crate::machine::{ControlError, Machines};
-use crate::model::{Instance, InstanceId, VolumeState};
+use crate::machine::{ControlError, Machine, Machines};
+use crate::model::{Instance, InstanceId, NetworkInterfaceId, VolumeId};
 use crate::network::Networks;
 use crate::store::layout::Layout;
 use crate::store::machines::MachineRecord;
 use crate::store::{self, Store, StoreError};
 use crate::volumes::Volumes;
 use actor::{Actor, Message, Phase};
+use hotplug::{Change, Hotplug, Placed};
+use ipnet::Ipv4Net;
 use record::Record;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -75,6 +95,8 @@ pub struct Parts {
     pub machines: Machines,
     /// VPCs.
     pub networks: Networks,
+    /// Addresses that the host was given for guests.
+    pub public_pool: Vec<Ipv4Net>,
     /// Whether the host's kernel may move guests' frames.
     pub vhost_net: bool,
     /// What signs identity documents.
@@ -117,6 +139,27 @@ pub enum ConsoleError {
     },
 }
 
+/// Why there is no connection to a port of a guest's vsock device.
+#[derive(Debug, thiserror::Error)]
+pub enum VsockError {
+    /// There is no such instance.
+    #[error("The instance {0} does not exist")]
+    NotFound(InstanceId),
+    /// It has no machine.
+    #[error("The instance {0} does not run: nothing can be connected to")]
+    NotRunning(InstanceId),
+    /// Its guest or its monitor refused.
+    #[error("The vsock port {port} of {instance} can't be connected to")]
+    Control {
+        /// The instance.
+        instance: InstanceId,
+        /// The port.
+        port: u32,
+        /// Why.
+        source: ControlError,
+    },
+}
+
 type Actors = Mutex<HashMap<InstanceId, Handle>>;
 
 #[derive(Debug, Clone)]
@@ -125,8 +168,8 @@ struct Handle {
     view: watch::Receiver<View>,
 }
 
-/// The instances of this host.
-#[derive(Debug)]
+/// The instances of this host; clones are the same ones.
+#[derive(Debug, Clone)]
 pub struct Instances {
     parts: Arc<Parts>,
     actors: Arc<Actors>,
@@ -139,7 +182,8 @@ impl Instances {
     /// The store can't be read.
     pub async fn adopt(parts: Parts) -> Result<Self, AdoptError> {
         let parts = Arc::new(parts);
-        finish_deletions(&parts).await?;
+        parts.volumes.recover().await?;
+        copy::recover(&parts).await?;
         let read = parts
             .store
             .read(|tx| Ok::<_, StoreError>((store::instances::list(tx)?, store::machines::list(tx)?)));
@@ -167,6 +211,7 @@ impl Instances {
                 Err(error) => tracing::error!(%error, "An instance could not be taken up"),
             }
         }
+        this.finish_modifying().await?;
         if let Err(error) = this.parts.networks.recover().await {
             tracing::error!(error = %crate::chain::chain(&error), "The networks could not be taken up");
         }
@@ -212,14 +257,16 @@ impl Instances {
     /// See [`LaunchOrderError`]; nothing was made then.
     pub async fn launch(&self, order: LaunchOrder) -> Result<Launched, LaunchOrderError> {
         for volume in &order.volumes {
-            let room = self.parts.volumes.check_room(volume.snapshot, order.min.into()).await;
-            room.map_err(LaunchOrderError::Space)?;
+            if let Some(snapshot) = volume.snapshot {
+                let room = self.parts.volumes.check_room(snapshot, order.min.into()).await;
+                room.map_err(LaunchOrderError::Space)?;
+            }
         }
-        let capacity = self.parts.capacity;
+        let (capacity, pool) = (self.parts.capacity, self.parts.public_pool.clone());
         let launched = self
             .parts
             .store
-            .write(move |tx| run::record(tx, &order, capacity))
+            .write(move |tx| run::record(tx, &order, (capacity, &pool)))
             .await?;
         if launched.new {
             for instance in &launched.instances {
@@ -259,7 +306,7 @@ impl Instances {
             let (answer, change) = oneshot::channel();
             handle
                 .mailbox
-                .send(Message { ask, answer })
+                .send(Message::Ask(ask, answer))
                 .await
                 .map_err(|_| AskError::Closing)?;
             answers.push(change);
@@ -271,22 +318,79 @@ impl Instances {
         Ok(changes)
     }
 
+    /// Attaches an interface to an instance: a running guest finds it when this returns, a stopped one at its next start.
+    ///
+    /// # Errors
+    /// See [`HotplugError`]; it is not attached then.
+    pub async fn attach_interface(
+        &self,
+        id: InstanceId,
+        interface: NetworkInterfaceId,
+        place: InterfacePlace,
+    ) -> Result<(), HotplugError> {
+        self.hotplug(id, Change::Attach(Placed::Interface(interface, place)))
+            .await
+    }
+
+    /// As [`Self::attach_interface`], a volume.
+    ///
+    /// # Errors
+    /// See [`HotplugError`]; it is not attached then.
+    pub async fn attach_volume(
+        &self,
+        id: InstanceId,
+        volume: VolumeId,
+        place: VolumePlace,
+    ) -> Result<(), HotplugError> {
+        self.hotplug(id, Change::Attach(Placed::Volume(volume, place))).await
+    }
+
+    /// Detaches a part: from a running guest when that has let go of it, or at once, with force.
+    ///
+    /// # Errors
+    /// See [`HotplugError`].
+    pub async fn detach(&self, id: InstanceId, part: Part, force: bool) -> Result<(), HotplugError> {
+        self.hotplug(id, Change::Detach { part, force }).await
+    }
+
+    async fn hotplug(&self, id: InstanceId, what: Change) -> Result<(), HotplugError> {
+        let handle = self.handle(id).ok_or(HotplugError::NoInstance(id))?;
+        let (answer, answered) = oneshot::channel();
+        let message = Message::Hotplug(Hotplug { what, answer });
+        handle.mailbox.send(message).await.map_err(|_| HotplugError::Closing)?;
+        answered.await.map_err(|_| HotplugError::Closing)?
+    }
+
     /// The serial console of a running instance, both ways: bytes that nobody here looks at.
     ///
     /// # Errors
     /// See [`ConsoleError`].
     pub async fn console(&self, id: InstanceId) -> Result<BufReader<UnixStream>, ConsoleError> {
-        let handle = self.handle(id).ok_or(ConsoleError::NotFound(id))?;
-        let machine = handle
-            .view
-            .borrow()
-            .machine
-            .clone()
-            .ok_or(ConsoleError::NotRunning(id))?;
+        let machine = self.machine(id).ok_or(ConsoleError::NotFound(id))?;
+        let machine = machine.ok_or(ConsoleError::NotRunning(id))?;
         machine
             .console()
             .await
             .map_err(|source| ConsoleError::Control { instance: id, source })
+    }
+
+    /// A connection to a port of a running guest's vsock device, both ways.
+    ///
+    /// # Errors
+    /// See [`VsockError`].
+    pub async fn vsock(&self, id: InstanceId, port: u32) -> Result<BufReader<UnixStream>, VsockError> {
+        let machine = self.machine(id).ok_or(VsockError::NotFound(id))?;
+        let machine = machine.ok_or(VsockError::NotRunning(id))?;
+        machine.vsock(port).await.map_err(|source| VsockError::Control {
+            instance: id,
+            port,
+            source,
+        })
+    }
+
+    /// The machine of an instance, if it has one; none if there is no such instance.
+    fn machine(&self, id: InstanceId) -> Option<Option<Arc<Machine>>> {
+        self.handle(id).map(|handle| handle.view.borrow().machine.clone())
     }
 
     /// Brings what a guest is told of itself up to what is on record; one that does not run is told at its start.
@@ -294,8 +398,7 @@ impl Instances {
     /// # Errors
     /// See [`TellError`].
     pub async fn tell(&self, id: InstanceId) -> Result<(), TellError> {
-        let machine = self.handle(id).and_then(|handle| handle.view.borrow().machine.clone());
-        match machine {
+        match self.machine(id).flatten() {
             Some(machine) => told::tell(&self.parts, id, &machine).await,
             None => Ok(()),
         }
@@ -310,19 +413,4 @@ impl Instances {
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
-}
-
-/// Deletes the volumes whose deletion a crash has interrupted: a user had asked for it.
-async fn finish_deletions(parts: &Parts) -> Result<(), StoreError> {
-    let volumes = parts.store.read(store::volumes::list).await?;
-    for volume in volumes
-        .into_iter()
-        .filter(|volume| volume.state == VolumeState::Deleting)
-    {
-        if let Err(error) = parts.volumes.delete(volume.id).await {
-            let error = crate::chain::chain(&error);
-            tracing::warn!(volume = %volume.id, %error, "A volume can't be deleted yet");
-        }
-    }
-    Ok(())
 }

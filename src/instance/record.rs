@@ -2,9 +2,11 @@
 
 use super::capacity::{Capacity, InsufficientCapacity};
 use super::events::{Events, Happened};
+use super::public_addresses;
 use crate::machine::Machine;
 use crate::model::{Instance, InstanceState, Milestone, ReasonCode, Stage, StateReason};
 use crate::store::{Store, StoreError, instances};
+use ipnet::Ipv4Net;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -107,8 +109,8 @@ impl Record {
         Ok(())
     }
 
-    /// Makes a stopped instance pending, if the host can hold it.
-    pub(super) async fn reserve(&mut self, capacity: Capacity) -> Result<(), ReserveError> {
+    /// Makes a stopped instance pending, if the host can hold it, with public addresses of the pool.
+    pub(super) async fn reserve(&mut self, capacity: Capacity, pool: Vec<Ipv4Net>) -> Result<(), ReserveError> {
         let now = OffsetDateTime::now_utc();
         let pending = Instance {
             state: InstanceState::Pending,
@@ -119,6 +121,7 @@ impl Record {
         let row = pending.clone();
         let reserved = self.store.write(move |tx| {
             capacity.fit(instances::held_capacity(tx)?, &row.instance_type, 1, 1)?;
+            public_addresses::give(tx, &pool, row.id)?;
             instances::forget_milestones(tx, row.id)?;
             instances::reach(
                 tx,

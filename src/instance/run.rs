@@ -1,14 +1,15 @@
 //! RunInstances, below the wire: everything that is checked and reserved in one transaction, before anything is made.
 
 use super::capacity::{Capacity, InsufficientCapacity};
-use super::interfaces::{self, AddressError, InterfaceOrder};
+use super::interfaces::{self, InterfaceError, InterfacePlace, LaunchInterface};
 use crate::model::{
-    Attachment, Image, ImageId, Instance, InstanceId, InstanceState, InstanceType, LaunchKey, MetadataOptions,
-    Milestone, Reservation, ReservationId, ResourceId, ShutdownBehavior, SnapshotId, Stage, Tag, Volume, VolumeId,
-    VolumeState,
+    Attachment, AttachmentState, Image, ImageId, Instance, InstanceId, InstanceState, InstanceStoreMapping,
+    InstanceType, LaunchKey, MetadataOptions, Milestone, Reservation, ReservationId, ResourceId, ShutdownBehavior,
+    SnapshotId, Stage, Tag, Volume, VolumeId, VolumeLimits, VolumeState,
 };
 use crate::store::{self, StoreError, random_bits};
 use crate::volumes::SpaceError;
+use ipnet::Ipv4Net;
 use rusqlite::Connection;
 use time::OffsetDateTime;
 
@@ -25,6 +26,8 @@ pub struct LaunchOrder {
     pub max: u32,
     /// The volumes that each instance gets.
     pub volumes: Vec<VolumeOrder>,
+    /// The names of each instance's own disks.
+    pub instance_store: Vec<InstanceStoreMapping>,
     /// What the guest's own power-off does.
     pub shutdown_behavior: ShutdownBehavior,
     /// User data, as the guest reads it.
@@ -33,8 +36,8 @@ pub struct LaunchOrder {
     pub key: Option<LaunchKey>,
     /// How each guest may ask for metadata.
     pub metadata_options: MetadataOptions,
-    /// The network interface that each instance gets.
-    pub interface: InterfaceOrder,
+    /// The network interfaces that each instance gets, the primary first.
+    pub interfaces: Vec<(InterfacePlace, LaunchInterface)>,
     /// The token that makes the launch idempotent.
     pub client_token: Option<String>,
     /// A digest of the request.
@@ -50,12 +53,14 @@ pub struct LaunchOrder {
 pub struct VolumeOrder {
     /// Where the guest finds it.
     pub device_name: String,
-    /// What it is a clone of.
-    pub snapshot: SnapshotId,
+    /// What it is a clone of; it is empty, if of nothing.
+    pub snapshot: Option<SnapshotId>,
     /// Its size in bytes.
     pub size: u64,
     /// Whether it goes when the instance does.
     pub delete_on_termination: bool,
+    /// How much it may be used.
+    pub limits: VolumeLimits,
 }
 
 /// Why nothing was launched.
@@ -73,9 +78,9 @@ pub enum LaunchOrderError {
     /// The token was used before, for another launch.
     #[error("The client token was used before, with other parameters")]
     TokenMismatch,
-    /// An interface can't have an address.
-    #[error("The network interface can't be made")]
-    Address(#[from] AddressError),
+    /// An interface can't be made, or attached.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
     /// The store refused.
     #[error("The launch can't be recorded")]
     Store(#[from] StoreError),
@@ -96,7 +101,7 @@ pub struct Launched {
 pub(super) fn record(
     connection: &Connection,
     order: &LaunchOrder,
-    capacity: Capacity,
+    (capacity, pool): (Capacity, &[Ipv4Net]),
 ) -> Result<Launched, LaunchOrderError> {
     if let Some(token) = &order.client_token
         && let Some(reservation) = store::reservations::by_token(connection, token)?
@@ -123,7 +128,7 @@ pub(super) fn record(
     };
     store::reservations::add(connection, &reservation)?;
     let instances = (0..u32::try_from(count).unwrap_or(u32::MAX))
-        .map(|index| record_instance(connection, order, &reservation, index))
+        .map(|index| record_instance(connection, (order, pool), &reservation, index))
         .collect::<Result<_, _>>()?;
     Ok(Launched {
         reservation,
@@ -134,7 +139,7 @@ pub(super) fn record(
 
 fn record_instance(
     connection: &Connection,
-    order: &LaunchOrder,
+    (order, pool): (&LaunchOrder, &[Ipv4Net]),
     reservation: &Reservation,
     launch_index: u32,
 ) -> Result<Instance, LaunchOrderError> {
@@ -169,10 +174,11 @@ fn record_instance(
     for tag in &order.instance_tags {
         store::tags::put(connection, ResourceId::Instance(instance.id), tag)?;
     }
+    store::instance_store::put(connection, ResourceId::Instance(instance.id), &order.instance_store)?;
     for volume in &order.volumes {
         record_volume(connection, order, volume, &instance)?;
     }
-    interfaces::record(connection, &order.interface, &instance)?;
+    interfaces::record(connection, &order.interfaces, pool, instance.id)?;
     Ok(instance)
 }
 
@@ -186,8 +192,9 @@ fn record_volume(
     let row = Volume {
         id,
         size: volume.size,
-        snapshot: Some(volume.snapshot),
+        snapshot: volume.snapshot,
         state: VolumeState::Creating,
+        limits: volume.limits,
         created: instance.launched,
     };
     store::volumes::add(connection, &row)?;
@@ -197,6 +204,7 @@ fn record_volume(
         device_name: volume.device_name.clone(),
         delete_on_termination: volume.delete_on_termination,
         attached: instance.launched,
+        state: AttachmentState::Attached,
     };
     store::volumes::attach(connection, &attachment)?;
     for tag in &order.volume_tags {

@@ -53,7 +53,9 @@ pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, 
     }
     let leases = facts.interfaces.iter().zip(&options);
     Ok(Some(Told {
-        leases: leases.map(|(one, set)| lease(one, set.as_ref(), place)).collect(),
+        leases: leases
+            .map(|(one, set)| (one.interface.mac.to_string(), lease(one, set.as_ref(), place)))
+            .collect(),
         metadata,
         resolver: facts.interfaces.first().and_then(|one| resolver(one, place)),
     }))

@@ -2,7 +2,7 @@
 //!
 //! A monitor has met a guest: what it says is bounded, parsed into types, and never more than believed.
 
-use kiln_vmm::protocol::{Answer, Event, Failure, MAX_FILES, MAX_MESSAGE, MachineSpec, Request, Response};
+use kiln_vmm::protocol::{Answer, DeviceSpec, Event, Failure, MAX_FILES, MAX_MESSAGE, MachineSpec, Request, Response};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ use tokio::time::timeout;
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How long it may take to read the root volume, unpack a kernel and enter it.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(180);
+/// How long it may take to complete what its devices are in the middle of.
+const REST_LIMIT: Duration = Duration::from_secs(60);
 /// The longest message of a monitor that is passed on to people and logs, in bytes.
 const MAX_TEXT: usize = 4096;
 
@@ -90,6 +92,27 @@ impl Control {
             .await
     }
 
+    /// Has the monitor put a device into its running machine; the files go along.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; a refusal says why it can't be.
+    pub async fn attach(&mut self, device: DeviceSpec, files: &[OwnedFd]) -> Result<Answer, ControlError> {
+        let device = Box::new(device);
+        self.exchange(&Request::Attach { device }, files, ANSWER_LIMIT).await
+    }
+
+    /// Has block devices rest for as long as what is returned lives: from now on, or from the next reset on, which is waited
+    /// for without end.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn rest(mut self, ids: Vec<String>, after_reset: bool) -> Result<Resting, ControlError> {
+        let limit = if after_reset { Duration::MAX } else { REST_LIMIT };
+        self.exchange(&Request::Quiesce { ids, after_reset }, &[], limit)
+            .await?;
+        Ok(Resting { stream: self.stream })
+    }
+
     /// Turns the connection into the stream of the machine's events.
     ///
     /// # Errors
@@ -105,6 +128,15 @@ impl Control {
     /// See [`ControlError`].
     pub async fn console(mut self) -> Result<BufReader<UnixStream>, ControlError> {
         self.request(&Request::Console).await?;
+        Ok(self.stream)
+    }
+
+    /// Turns the connection into one to a port of the guest's vsock device, both ways.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; a refusal says why the guest did not take it.
+    pub async fn vsock(mut self, port: u32) -> Result<BufReader<UnixStream>, ControlError> {
+        self.request(&Request::Vsock { port }).await?;
         Ok(self.stream)
     }
 
@@ -156,6 +188,20 @@ fn send_with_files(socket: BorrowedFd<'_>, line: &[u8], files: &[OwnedFd]) -> io
         &mut control,
         SendFlags::NOSIGNAL,
     )?)
+}
+
+/// Block devices that rest. They go on when it is dropped, or when the monitor ends.
+#[derive(Debug)]
+pub struct Resting {
+    stream: BufReader<UnixStream>,
+}
+
+impl Resting {
+    /// Whether they have rested until now.
+    pub fn lasts(&self) -> bool {
+        let nothing = self.stream.get_ref().try_read(&mut [0; 1]);
+        matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// What happens to a machine, as it happens.

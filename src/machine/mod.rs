@@ -8,7 +8,7 @@ mod enclosure;
 mod process;
 mod start;
 
-pub use control::{Control, ControlError, Events, presentable};
+pub use control::{Control, ControlError, Events, Resting, presentable};
 pub use enclosure::{EnclosureError, Enclosures, Limits};
 pub use process::{Process, boot_id};
 pub use start::{StartMachineError, seal_descriptors};
@@ -19,7 +19,8 @@ use crate::store::layout::Layout;
 use crate::store::machines::MachineRecord;
 use crate::store::{Store, StoreError, ledger, machines};
 use crate::volumes::{HostFileError, HostFiles};
-use kiln_vmm::protocol::{Answer, Request};
+use kiln_vmm::protocol::{Answer, DeviceSpec, FailureKind, Request};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -69,6 +70,37 @@ impl Machine {
         Control::connect(&self.socket).await?.request(request).await
     }
 
+    /// Puts a device into the running machine; the files go along.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn attach(&self, device: DeviceSpec, files: &[OwnedFd]) -> Result<(), ControlError> {
+        let mut control = Control::connect(&self.socket).await?;
+        control.attach(device, files).await.map(drop)
+    }
+
+    /// Asks the guest to give up a device, which it may do later, or takes it away from it; false if the machine has no such
+    /// device any more.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn detach(&self, id: &str, force: bool) -> Result<bool, ControlError> {
+        let id = id.to_owned();
+        match self.request(&Request::Detach { id, force }).await {
+            Ok(_) => Ok(true),
+            Err(ControlError::Refused(failure)) if failure.kind == FailureKind::NoSuchDevice => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has block devices rest; see [`Control::rest`].
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn rest(&self, ids: Vec<String>, after_reset: bool) -> Result<Resting, ControlError> {
+        Control::connect(&self.socket).await?.rest(ids, after_reset).await
+    }
+
     /// A new connection, to launch the machine or to follow its events.
     ///
     /// # Errors
@@ -83,6 +115,14 @@ impl Machine {
     /// See [`ControlError`].
     pub async fn console(&self) -> Result<BufReader<UnixStream>, ControlError> {
         Control::connect(&self.socket).await?.console().await
+    }
+
+    /// A connection to a port of the guest's vsock device, both ways.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn vsock(&self, port: u32) -> Result<BufReader<UnixStream>, ControlError> {
+        Control::connect(&self.socket).await?.vsock(port).await
     }
 
     /// The process.

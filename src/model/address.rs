@@ -31,8 +31,8 @@ pub struct AddressAssociation {
 pub struct PublicAddress {
     /// The address.
     pub address: Ipv4Addr,
-    /// Which elastic address it is.
-    pub allocation: AllocationId,
+    /// Which elastic address it is; none for one that a start has given.
+    pub allocation: Option<AllocationId>,
     /// How it is the interface's.
     pub association: AddressAssociationId,
 }

@@ -88,6 +88,7 @@ ids! {
     SnapshotId "snap-" "a snapshot";
     ImportImageTaskId "import-ami-" "a task that imports an image";
     ImportSnapshotTaskId "import-snap-" "a task that imports a snapshot";
+    ExportTaskId "export-ami-" "a task that exports an image";
     VpcId "vpc-" "a VPC";
     SubnetId "subnet-" "a subnet";
     DhcpOptionsId "dopt-" "a set of DHCP options";
@@ -146,6 +147,8 @@ pub enum ResourceId {
     Snapshot(SnapshotId),
     /// An import task.
     ImportTask(ImportTaskId),
+    /// An export task.
+    ExportTask(ExportTaskId),
     /// A kernel image.
     Kernel(KernelId),
     /// A RAM disk image.
@@ -196,6 +199,7 @@ impl ResourceId {
             Self::PrefixList(_) => "prefix-list",
             Self::NetworkInterface(_) => "network-interface",
             Self::ElasticIp(_) => "elastic-ip",
+            Self::ExportTask(_) => "export-image-task",
             Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
             Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
@@ -210,6 +214,7 @@ impl fmt::Display for ResourceId {
             Self::Volume(id) => id.fmt(f),
             Self::Snapshot(id) => id.fmt(f),
             Self::ImportTask(id) => id.fmt(f),
+            Self::ExportTask(id) => id.fmt(f),
             Self::Kernel(id) => id.fmt(f),
             Self::Ramdisk(id) => id.fmt(f),
             Self::KeyPair(id) => id.fmt(f),
@@ -238,6 +243,7 @@ impl FromStr for ResourceId {
             VolumeId::PREFIX => text.parse().map(Self::Volume),
             SnapshotId::PREFIX => text.parse().map(Self::Snapshot),
             ImportImageTaskId::PREFIX | ImportSnapshotTaskId::PREFIX => text.parse().map(Self::ImportTask),
+            ExportTaskId::PREFIX => text.parse().map(Self::ExportTask),
             KernelId::PREFIX => text.parse().map(Self::Kernel),
             RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
             KeyPairId::PREFIX => text.parse().map(Self::KeyPair),

@@ -1,7 +1,8 @@
 //! Instances: their states with EC2's codes, what may follow what, and why a state was left.
 
 use super::{
-    Architecture, ImageId, InstanceId, InstanceType, KernelId, KeyName, RamdiskId, ReservationId, Stage, VolumeId,
+    Architecture, AttachmentState, ImageId, InstanceId, InstanceType, KernelId, KeyName, RamdiskId, ReservationId,
+    Stage, VolumeId,
 };
 use std::fmt;
 use time::OffsetDateTime;
@@ -331,6 +332,8 @@ pub struct Attachment {
     pub delete_on_termination: bool,
     /// Since when.
     pub attached: OffsetDateTime,
+    /// Whether the instance's machine has it.
+    pub state: AttachmentState,
 }
 
 #[cfg(test)]

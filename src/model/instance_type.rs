@@ -1,5 +1,6 @@
 //! What a machine is made of.
 
+use super::InstanceStore;
 use std::num::NonZeroU32;
 
 /// An instance type: a name and the sizes behind it. Instances keep a copy, so a changed configuration changes no
@@ -16,4 +17,6 @@ pub struct InstanceType {
     pub memory: u64,
     /// How much an interface carries each way, in Mbit a second; as much as it can, if none.
     pub network_mbps: Option<NonZeroU32>,
+    /// Disks of its own, if it has any.
+    pub instance_store: Option<InstanceStore>,
 }

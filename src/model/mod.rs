@@ -4,13 +4,17 @@
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
 mod address;
+mod attachment_state;
 mod block;
+mod device_name;
 mod dhcp_options;
+mod export;
 mod firewall;
 mod id;
 mod image;
 mod import;
 mod instance;
+mod instance_store;
 mod instance_type;
 mod key_pair;
 mod network_acl;
@@ -20,25 +24,34 @@ mod route_table;
 mod security_group;
 mod stage;
 mod tag;
+mod task;
 mod volume;
+mod volume_limits;
 mod vpc;
 
 pub use address::{AddressAssociation, ElasticAddress, PublicAddress};
+pub use attachment_state::AttachmentState;
 pub use block::{Block, BlockError};
+pub use device_name::{DeviceName, ParseDeviceNameError};
 pub use dhcp_options::{DhcpOption, DhcpOptionError, DhcpOptions, DomainNameServers};
+pub use export::ExportTask;
 pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
 pub use id::{
-    AddressAssociationId, AllocationId, DhcpOptionsId, ImageId, ImportImageTaskId, ImportSnapshotTaskId, ImportTaskId,
-    InstanceId, InternetGatewayId, KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId,
+    AddressAssociationId, AllocationId, DhcpOptionsId, ExportTaskId, ImageId, ImportImageTaskId, ImportSnapshotTaskId,
+    ImportTaskId, InstanceId, InternetGatewayId, KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId,
     NetworkInterfaceAttachmentId, NetworkInterfaceId, ParseIdError, PrefixListId, RamdiskId, ReservationId, ResourceId,
     RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
 };
-pub use image::{Architecture, BlockDevice, Image, ImageOwner, ImageState, KernelImage, RamdiskImage};
-pub use import::{ImportState, ImportTask};
+pub use image::{
+    AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageState, KernelImage,
+    LaunchPermission, ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
+};
+pub use import::ImportTask;
 pub use instance::{
     Attachment, Instance, InstanceState, LaunchKey, MetadataOptions, Milestone, ReasonCode, Reservation,
     ShutdownBehavior, StateReason,
 };
+pub use instance_store::{GB, InstanceStore, InstanceStoreMapping, ParseVirtualNameError, VirtualName};
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};
 pub use network_acl::{LAST_ENTRY, NetworkAcl, NetworkAclAssociation, NetworkAclEntry};
@@ -48,5 +61,7 @@ pub use route_table::{Route, RouteTable, RouteTableAssociation};
 pub use security_group::{DEFAULT_GROUP, Peer, SecurityGroup, SecurityGroupRule};
 pub use stage::Stage;
 pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag, TaggedResource};
-pub use volume::{GIB, Snapshot, SnapshotState, Volume, VolumeState};
+pub use task::TaskState;
+pub use volume::{Draft, DraftToken, GIB, Snapshot, SnapshotState, Volume, VolumeModification, VolumeState};
+pub use volume_limits::{InvalidLimitsError, VolumeLimits};
 pub use vpc::{InternetGateway, Subnet, Vpc};

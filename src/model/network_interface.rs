@@ -1,6 +1,9 @@
 //! Network interfaces: an address in a subnet, and the groups whose rules hold for it.
 
-use super::{InstanceId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PublicAddress, SecurityGroupId, SubnetId};
+use super::{
+    AttachmentState, InstanceId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PublicAddress, SecurityGroupId,
+    SubnetId,
+};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -63,20 +66,31 @@ pub struct NetworkInterface {
     pub subnet: SubnetId,
     /// Its Ethernet address.
     pub mac: MacAddress,
-    /// Its private address; no other interface of the subnet has it.
+    /// Its primary private address; no other interface of the subnet has it.
     pub address: Ipv4Addr,
+    /// Its other private addresses, in the order in which they came.
+    pub secondary: Vec<Ipv4Addr>,
     /// For people.
     pub description: String,
-    /// Whether it may only send and be sent what bears its own address.
+    /// Whether it may only send and be sent what bears its own addresses.
     pub source_dest_check: bool,
     /// The groups that it is in, by id; at least one.
     pub groups: Vec<SecurityGroupId>,
+    /// Whether each start of its instance gives it a public address, if there are any.
+    pub public_at_start: bool,
     /// Its public address.
     pub public: Option<PublicAddress>,
     /// Where it is attached.
     pub attachment: Option<InterfaceAttachment>,
     /// When it was made.
     pub created: OffsetDateTime,
+}
+
+impl NetworkInterface {
+    /// All its private addresses, the primary first.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        [self.address].into_iter().chain(self.secondary.iter().copied())
+    }
 }
 
 /// An interface's place in an instance.
@@ -92,6 +106,8 @@ pub struct InterfaceAttachment {
     pub delete_on_termination: bool,
     /// When it was attached.
     pub attached: OffsetDateTime,
+    /// Whether the instance's machine has it.
+    pub state: AttachmentState,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The steps of a start, from the request to the login prompt.
+//! The steps of a start, from the request to the guest's word that it is ready.
 
 /// A step of an instance's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,11 +17,13 @@ pub enum Stage {
     Lease,
     /// The console shows a login prompt.
     Login,
+    /// The guest's service manager says that it is ready; one that knows of no such thing never does.
+    Ready,
 }
 
 impl Stage {
     /// All steps, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Requested,
         Self::VolumeReady,
         Self::MonitorStarted,
@@ -29,6 +31,7 @@ impl Stage {
         Self::Init,
         Self::Lease,
         Self::Login,
+        Self::Ready,
     ];
 
     /// Its name.
@@ -41,6 +44,7 @@ impl Stage {
             Self::Init => "init",
             Self::Lease => "lease",
             Self::Login => "login",
+            Self::Ready => "ready",
         }
     }
 

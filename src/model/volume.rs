@@ -1,6 +1,6 @@
 //! Volumes and the snapshots they are clones of.
 
-use super::{SnapshotId, VolumeId};
+use super::{SnapshotId, VolumeId, VolumeLimits};
 use time::OffsetDateTime;
 
 /// One GiB, EC2's unit of a volume's size, in bytes.
@@ -59,8 +59,29 @@ pub struct Volume {
     pub snapshot: Option<SnapshotId>,
     /// Its state.
     pub state: VolumeState,
+    /// How much it may be used.
+    pub limits: VolumeLimits,
     /// When it was asked for.
     pub created: OffsetDateTime,
+}
+
+/// That a volume was changed, or is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeModification {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its size before, in bytes.
+    pub original_size: u64,
+    /// Its size after it, in bytes.
+    pub target_size: u64,
+    /// Its limits before.
+    pub original_limits: VolumeLimits,
+    /// Its limits after it.
+    pub target_limits: VolumeLimits,
+    /// When it was asked for.
+    pub started: OffsetDateTime,
+    /// When it was done.
+    pub ended: Option<OffsetDateTime>,
 }
 
 /// The state of a snapshot.
@@ -100,6 +121,8 @@ pub struct Snapshot {
     pub id: SnapshotId,
     /// The size of the disk in it, in bytes; 0 until it is known.
     pub size: u64,
+    /// What it was made of; which may be gone by now.
+    pub volume: Option<VolumeId>,
     /// Its state.
     pub state: SnapshotState,
     /// Why it failed.
@@ -110,4 +133,28 @@ pub struct Snapshot {
     pub digest: Option<String>,
     /// When it was begun.
     pub created: OffsetDateTime,
+}
+
+/// A snapshot that a client writes block by block, until it says that it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The snapshot, which is pending for so long.
+    pub snapshot: SnapshotId,
+    /// The snapshot whose content it began with; which may be gone by now.
+    pub parent: Option<SnapshotId>,
+    /// After how many minutes without a write it is given up.
+    pub timeout: u32,
+    /// How many different blocks were written, once it is completed.
+    pub blocks: Option<u32>,
+    /// What makes the request that began it the same as another one.
+    pub token: Option<DraftToken>,
+}
+
+/// The client's token of a draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftToken {
+    /// As the client gave it.
+    pub token: String,
+    /// The digest of the request that it came with.
+    pub digest: String,
 }

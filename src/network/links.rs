@@ -243,6 +243,16 @@ fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
     Ipv4Net::new(destination?, route.header.destination_prefix_length).ok()
 }
 
+impl LinkError {
+    /// Whether the kernel said that there is no such link.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Netlink { source, .. } => is_absent(source) || matches!(**source, rtnetlink::Error::RequestFailed),
+            _ => false,
+        }
+    }
+}
+
 fn refused(action: &'static str, link: &str) -> impl FnOnce(rtnetlink::Error) -> LinkError {
     let link = link.to_owned();
     move |source| LinkError::Netlink {

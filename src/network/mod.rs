@@ -7,8 +7,8 @@
 //!                        └─ routes, nftables ─┘
 //! ```
 //! A VPC is on the host while instances of it run: their monitors live in its namespace and keep it, also while the
-//! daemon is down. `instance` calls in the order [`Networks::enter`], [`Networks::plug`], [`Networks::leave`], and
-//! [`Networks::adopt`] at the daemon's start; `api` calls [`Networks::apply`] after each change of what is on record.
+//! daemon is down. `instance` calls in the order [`Networks::enter`], [`Networks::plug`], [`Networks::plug_one`] for what is
+//! attached later, [`Networks::leave`], and [`Networks::adopt`] at the daemon's start; `api` calls [`Networks::apply`] after each change of what is on record.
 //! The namespace's rules are always made anew from the record, all of them in one transaction.
 
 mod arp;
@@ -25,6 +25,7 @@ mod uplink;
 pub use links::LinkError;
 pub use name_servers::sockets as name_server_sockets;
 pub use nft::LoadRulesError;
+pub use record::Place;
 pub use site::{Plug, name_server, router};
 
 use crate::chain::chain;
@@ -34,7 +35,6 @@ use crate::store::ledger::{self, HostObject, ObjectKind};
 use crate::store::{self, Store, StoreError};
 use ipnet::Ipv4Net;
 use links::Links;
-use record::Place;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -185,6 +185,30 @@ impl Networks {
     /// See [`NetworkError`].
     pub async fn plug(&self, instance: InstanceId, queues: u8) -> Result<Vec<(Place, Plug)>, NetworkError> {
         let places = self.places(instance).await?;
+        self.plug_all(instance, places, queues).await
+    }
+
+    /// As [`Self::plug`], for one interface of an instance that runs.
+    ///
+    /// # Errors
+    /// See [`NetworkError`].
+    pub async fn plug_one(
+        &self,
+        instance: InstanceId,
+        interface: NetworkInterfaceId,
+        queues: u8,
+    ) -> Result<Option<(Place, Plug)>, NetworkError> {
+        let mut places = self.places(instance).await?;
+        places.retain(|place| place.interface.id == interface);
+        Ok(self.plug_all(instance, places, queues).await?.pop())
+    }
+
+    async fn plug_all(
+        &self,
+        instance: InstanceId,
+        places: Vec<Place>,
+        queues: u8,
+    ) -> Result<Vec<(Place, Plug)>, NetworkError> {
         let Some(vpc) = places.first().map(|place| place.vpc) else {
             return Ok(Vec::new());
         };
@@ -200,6 +224,27 @@ impl Networks {
         Ok(plugs)
     }
 
+    /// Brings the routes to a running instance's secondary addresses up to what is on record.
+    ///
+    /// # Errors
+    /// See [`NetworkError`].
+    pub async fn route_addresses(&self, instance: InstanceId) -> Result<(), NetworkError> {
+        let places = self.places(instance).await?;
+        let sites = self.sites.lock().await;
+        for place in places {
+            let site = sites.get(&place.vpc).filter(|site| site.users.contains(&instance));
+            if let Some(site) = site {
+                let links = Links::of(&site.namespace).await?;
+                match site::route_secondary(&links, &place.interface).await {
+                    // It is being attached, or its guest has just ended: who makes its tap routes to it.
+                    Err(error) if error.is_absent() => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the rules of a VPC up to what is on record, if the VPC is on the host.
     ///
     /// # Errors
@@ -208,6 +253,17 @@ impl Networks {
         let sites = self.sites.lock().await;
         match sites.get(&vpc) {
             Some(site) => self.load(vpc, &site.namespace).await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::apply`], for the VPC that an instance is in.
+    ///
+    /// # Errors
+    /// See [`NetworkError`].
+    pub async fn apply_around(&self, instance: InstanceId) -> Result<(), NetworkError> {
+        match self.places(instance).await?.first() {
+            Some(place) => self.apply(place.vpc).await,
             None => Ok(()),
         }
     }

@@ -121,7 +121,7 @@ fn interface_rules(interface: NetworkInterface, outward: bool) -> InterfaceRules
     InterfaceRules {
         link: tap_name(&interface),
         mac: interface.mac,
-        addresses: vec![interface.address],
+        addresses: interface.addresses().collect(),
         source_dest_check: interface.source_dest_check,
         groups: interface.groups,
         public: interface.public.map(|public| public.address),

@@ -101,6 +101,13 @@ pub async fn remove(object: &HostObject) -> Result<(), NetworkError> {
     Ok(())
 }
 
+/// Routes an interface's secondary addresses to its tap, and none that it has no more.
+pub async fn route_secondary(links: &Links, interface: &NetworkInterface) -> Result<(), LinkError> {
+    // Through the primary one: so its neighbour entry holds for all.
+    let link = tap_name(interface);
+    links.route_only(&interface.secondary, &link, interface.address).await
+}
+
 /// Makes an interface's tap, with the routes to it, and the sockets on it.
 pub async fn plug(namespace: &Namespace, place: &Place, queues: u8) -> Result<Plug, NetworkError> {
     let Place {
@@ -129,6 +136,7 @@ pub async fn plug(namespace: &Namespace, place: &Place, queues: u8) -> Result<Pl
         .await?;
     links.set_up(&name).await?;
     links.add_route(interface.address.into(), &name, None).await?;
+    route_secondary(&links, interface).await?;
     for address in name_servers {
         links.add_address("lo", address, 32).await?;
     }

@@ -2,12 +2,12 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    AddressAssociationId, AddressFamily, AllocationId, Architecture, Block, DhcpOptionsId, Direction, ImageId,
-    ImageOwner, ImageState, ImportState, ImportTaskId, InstanceId, InstanceState, InternetGatewayId, KernelId, KeyName,
-    KeyPairId, KeyType, MacAddress, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId,
-    NetworkInterfaceId, PrefixListId, RamdiskId, ReasonCode, ReservationId, ResourceId, RouteTableAssociationId,
-    RouteTableId, SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId,
-    VolumeId, VolumeState, VpcId,
+    AddressAssociationId, AddressFamily, AllocationId, Architecture, AttachmentState, Block, DhcpOptionsId, Direction,
+    ExportTaskId, ImageId, ImageOwner, ImageState, ImportTaskId, InstanceId, InstanceState, InternetGatewayId,
+    KernelId, KeyName, KeyPairId, KeyType, MacAddress, NetworkAclAssociationId, NetworkAclId,
+    NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, ProductCodeKind, RamdiskId, ReasonCode,
+    ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, TaskState, VirtualName, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::error::Error;
@@ -31,9 +31,9 @@ macro_rules! as_text {
 }
 
 as_text! {
-    AddressAssociationId AllocationId Block DhcpOptionsId ImageId ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
+    AddressAssociationId AllocationId Block DhcpOptionsId ExportTaskId ImageId ImageOwner ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
     NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
-    RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VolumeId VpcId
+    RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VirtualName VolumeId VpcId
 }
 
 /// A type of another crate, as its text.
@@ -78,8 +78,8 @@ macro_rules! as_name {
 }
 
 as_name! {
-    AddressFamily Architecture Direction ImageOwner ImageState ImportState InstanceState KeyType ObjectKind ReasonCode ShutdownBehavior SnapshotState Stage
-    VolumeState
+    AddressFamily Architecture AttachmentState Direction ImageState InstanceState KeyType ObjectKind ProductCodeKind ReasonCode ShutdownBehavior SnapshotState Stage
+    TaskState VolumeState
 }
 
 /// A time, to the microsecond.

@@ -1,8 +1,10 @@
 //! Images and their block device mappings.
 
-use super::StoreError;
 use super::columns::{Micros, Size};
-use crate::model::{BlockDevice, Image, ImageId, ImageOwner};
+use super::{StoreError, instance_store};
+use crate::model::{
+    BlockDevice, Image, ImageAttributes, ImageId, ImageOwner, LaunchPermission, ProductCode, ResourceId,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
@@ -16,8 +18,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
         architecture: row.get("architecture")?,
         root_device_name: row.get("root_device_name")?,
         block_devices: Vec::new(),
+        instance_store: Vec::new(),
         kernel: row.get("kernel")?,
         ramdisk: row.get("ramdisk")?,
+        attributes: ImageAttributes {
+            launch_permissions: Vec::new(),
+            deprecated: row.get::<_, Option<Micros>>("deprecated")?.map(|at| at.0),
+            protected: row.get("protected")?,
+            product_codes: Vec::new(),
+        },
         created: row.get::<_, Micros>("created")?.0,
     })
 }
@@ -37,7 +46,49 @@ fn with_devices(connection: &Connection, mut image: Image) -> Result<Image, Stor
     image.block_devices = statement
         .query_map([image.id], read_device)?
         .collect::<Result<_, _>>()?;
+    image.instance_store = instance_store::of(connection, ResourceId::Image(image.id))?;
+    let sql = "SELECT grantee FROM image_permissions WHERE image = ?1 ORDER BY grantee";
+    let mut statement = connection.prepare_cached(sql)?;
+    let permission = |row: &Row<'_>| Ok(LaunchPermission::from_grantee(row.get("grantee")?));
+    image.attributes.launch_permissions = statement.query_map([image.id], permission)?.collect::<Result<_, _>>()?;
+    let sql = "SELECT code, kind FROM image_product_codes WHERE image = ?1 ORDER BY code";
+    let mut statement = connection.prepare_cached(sql)?;
+    let code = |row: &Row<'_>| {
+        Ok(ProductCode {
+            id: row.get("code")?,
+            kind: row.get("kind")?,
+        })
+    };
+    image.attributes.product_codes = statement.query_map([image.id], code)?.collect::<Result<_, _>>()?;
     Ok(image)
+}
+
+/// Says of an image what its owner does; [`put`] leaves that as it is.
+///
+/// # Errors
+/// The database's.
+pub fn set_attributes(connection: &Connection, id: ImageId, attributes: &ImageAttributes) -> Result<(), StoreError> {
+    let sql = "UPDATE images SET deprecated = ?2, protected = ?3 WHERE id = ?1";
+    let deprecated = attributes.deprecated.map(Micros);
+    connection
+        .prepare_cached(sql)?
+        .execute(params![id, deprecated, attributes.protected])?;
+    connection
+        .prepare_cached("DELETE FROM image_permissions WHERE image = ?1")?
+        .execute([id])?;
+    let mut statement = connection.prepare_cached("INSERT INTO image_permissions (image, grantee) VALUES (?1, ?2)")?;
+    for permission in &attributes.launch_permissions {
+        statement.execute(params![id, permission.grantee()])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM image_product_codes WHERE image = ?1")?
+        .execute([id])?;
+    let sql = "INSERT INTO image_product_codes (image, code, kind) VALUES (?1, ?2, ?3)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for code in &attributes.product_codes {
+        statement.execute(params![id, code.id, code.kind])?;
+    }
+    Ok(())
 }
 
 /// Adds an image or replaces the record of the one with its id.
@@ -78,7 +129,7 @@ pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
             device.delete_on_termination,
         ])?;
     }
-    Ok(())
+    instance_store::put(connection, ResourceId::Image(image.id), &image.instance_store)
 }
 
 /// The image of that id.
@@ -119,6 +170,7 @@ pub fn list(connection: &Connection) -> Result<Vec<Image>, StoreError> {
 /// # Errors
 /// The database's.
 pub fn remove(connection: &Connection, id: ImageId) -> Result<(), StoreError> {
+    instance_store::remove(connection, ResourceId::Image(id))?;
     connection
         .prepare_cached("DELETE FROM images WHERE id = ?1")?
         .execute([id])?;

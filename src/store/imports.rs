@@ -2,9 +2,8 @@
 
 use super::StoreError;
 use super::columns::Micros;
-use crate::model::{ImportTask, ImportTaskId, ResourceId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use time::OffsetDateTime;
+use crate::model::{ImportTask, ImportTaskId};
+use rusqlite::{Connection, Row, params};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<ImportTask> {
     Ok(ImportTask {
@@ -48,44 +47,4 @@ pub fn put(connection: &Connection, task: &ImportTask) -> Result<(), StoreError>
     Ok(())
 }
 
-/// The task of that id.
-///
-/// # Errors
-/// The database's.
-pub fn get(connection: &Connection, id: ImportTaskId) -> Result<Option<ImportTask>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT * FROM import_tasks WHERE id = ?1")?;
-    Ok(statement.query_row([id], read).optional()?)
-}
-
-/// The task that was begun with that token.
-///
-/// # Errors
-/// The database's.
-pub fn by_token(connection: &Connection, token: &str) -> Result<Option<ImportTask>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT * FROM import_tasks WHERE client_token = ?1")?;
-    Ok(statement.query_row([token], read).optional()?)
-}
-
-/// All tasks, by id.
-///
-/// # Errors
-/// The database's.
-pub fn list(connection: &Connection) -> Result<Vec<ImportTask>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT * FROM import_tasks ORDER BY id")?;
-    let rows = statement.query_map([], read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Forgets the tasks that ended and were begun before `before`, with their tags.
-///
-/// # Errors
-/// The database's.
-pub fn forget_ended(connection: &Connection, before: OffsetDateTime) -> Result<(), StoreError> {
-    let sql = "DELETE FROM import_tasks WHERE state <> 'active' AND created < ?1 RETURNING id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let forgotten = statement.query_map([Micros(before)], |row| row.get::<_, ImportTaskId>(0))?;
-    for id in forgotten.collect::<Result<Vec<_>, _>>()? {
-        super::tags::remove_all(connection, ResourceId::ImportTask(id))?;
-    }
-    Ok(())
-}
+super::tasks::queries!("import_tasks", ImportTask, ImportTaskId);

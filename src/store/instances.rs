@@ -3,11 +3,11 @@
 use super::StoreError;
 use super::columns::{Micros, Size};
 use crate::model::{
-    Instance, InstanceId, InstanceState, InstanceType, LaunchKey, MetadataOptions, Milestone, ReservationId, Stage,
-    StateReason,
+    Instance, InstanceId, InstanceState, InstanceStore, InstanceType, LaunchKey, MetadataOptions, Milestone,
+    ReservationId, ResourceId, Stage, StateReason,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use time::OffsetDateTime;
 
 const SELECT: &str = "SELECT instances.*, reservations.client_token AS client_token FROM instances \
@@ -26,6 +26,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
             threads_per_core: row.get("threads_per_core")?,
             memory: row.get::<_, Size>("memory")?.0,
             network_mbps: row.get::<_, Option<u32>>("network_mbps")?.and_then(NonZeroU32::new),
+            instance_store: read_instance_store(row)?,
         },
         architecture: row.get("architecture")?,
         kernel: row.get("kernel")?,
@@ -47,6 +48,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
             tags: row.get("metadata_tags")?,
         },
     })
+}
+
+fn read_instance_store(row: &Row<'_>) -> rusqlite::Result<Option<InstanceStore>> {
+    let disks = row.get::<_, Option<u8>>("instance_store_disks")?;
+    let Some(disks) = disks.and_then(NonZeroU8::new) else {
+        return Ok(None);
+    };
+    let disk_size = row.get::<_, Size>("instance_store_disk_size")?.0;
+    Ok(Some(InstanceStore { disks, disk_size }))
 }
 
 fn read_key(row: &Row<'_>) -> rusqlite::Result<Option<LaunchKey>> {
@@ -76,9 +86,12 @@ fn read_reason(row: &Row<'_>) -> rusqlite::Result<Option<StateReason>> {
 pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "INSERT INTO instances (id, reservation, launch_index, image, type_name, vcpus, threads_per_core, memory, \
                architecture, kernel, ramdisk, root_device_name, shutdown_behavior, user_data, \
-               state, rebooting, launched, ran, key_name, public_key, network_mbps) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+               state, rebooting, launched, ran, key_name, public_key, network_mbps, instance_store_disks, \
+               instance_store_disk_size) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+               ?22, ?23)";
     let key = instance.key.as_ref();
+    let instance_store = instance.instance_type.instance_store;
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
         instance.reservation,
@@ -101,6 +114,8 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
         key.map(|key| &key.name),
         key.map(|key| &key.public_key),
         instance.instance_type.network_mbps.map(NonZeroU32::get),
+        instance_store.map(|store| store.disks.get()),
+        instance_store.map(|store| Size(store.disk_size)),
     ])?;
     set_metadata_options(connection, instance.id, instance.metadata_options)?;
     update(connection, instance)
@@ -220,6 +235,7 @@ pub fn terminated_before(connection: &Connection, before: OffsetDateTime) -> Res
 /// # Errors
 /// The database's; a volume or machine that is left is one.
 pub fn remove(connection: &Connection, id: InstanceId) -> Result<(), StoreError> {
+    super::instance_store::remove(connection, ResourceId::Instance(id))?;
     connection
         .prepare_cached("DELETE FROM instances WHERE id = ?1")?
         .execute([id])?;

@@ -1,6 +1,6 @@
 //! Where things lie: the paths below the state directory and the run directory.
 
-use crate::model::{InstanceId, KernelId, RamdiskId, SnapshotId, VolumeId};
+use crate::model::{InstanceId, KernelId, RamdiskId, SnapshotId, VirtualName, VolumeId};
 use std::path::{Path, PathBuf};
 
 /// The two directories of a daemon and what is in them.
@@ -53,6 +53,11 @@ impl Layout {
         self.state.join("snapshots").join(format!("{id}.raw"))
     }
 
+    /// The checksums of the blocks that were written to a snapshot which is a draft still.
+    pub fn snapshot_sums(&self, id: SnapshotId) -> PathBuf {
+        self.state.join("snapshots").join(format!("{id}.sums"))
+    }
+
     /// A volume's file.
     pub fn volume(&self, id: VolumeId) -> PathBuf {
         self.state.join("volumes").join(format!("{id}.raw"))
@@ -68,7 +73,7 @@ impl Layout {
         self.state.join("ramdisks").join(id.to_string())
     }
 
-    /// The directory of an instance's console log and report.
+    /// The directory of an instance's console log, report and instance store.
     pub fn instance_dir(&self, id: InstanceId) -> PathBuf {
         self.state.join("instances").join(id.to_string())
     }
@@ -81,6 +86,11 @@ impl Layout {
     /// The monitor's last word.
     pub fn report(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("report.json")
+    }
+
+    /// A disk of an instance's type, while the instance has a machine.
+    pub fn instance_store(&self, id: InstanceId, disk: VirtualName) -> PathBuf {
+        self.instance_dir(id).join(format!("{disk}.raw"))
     }
 
     /// The directory of a running instance's socket.

@@ -3,10 +3,11 @@
 use super::columns::{Micros, Text};
 use super::{StoreError, numbers};
 use crate::model::{
-    InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, PublicAddress, SecurityGroupId, SubnetId,
+    AttachmentState, InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, PublicAddress,
+    SecurityGroupId, SubnetId,
 };
 use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
@@ -15,7 +16,7 @@ fn read_address(row: &Row<'_>) -> rusqlite::Result<Ipv4Addr> {
     Ok(address.parse().map_err(FromSqlError::other)?)
 }
 
-/// A row without its groups, which lie in a table of their own.
+/// A row without its groups and secondary addresses, which lie in tables of their own.
 fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
     let attachment = match row.get("attachment")? {
         Some(id) => Some(InterfaceAttachment {
@@ -24,13 +25,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
             device_index: row.get("device_index")?,
             delete_on_termination: row.get("delete_on_termination")?,
             attached: row.get::<_, Micros>("attached")?.0,
+            state: row.get("state")?,
         }),
         None => None,
     };
+    let of_start: bool = row.get::<_, Option<_>>("of_start")?.unwrap_or_default();
     let public = match row.get("allocation")? {
         Some(allocation) => Some(PublicAddress {
             address: row.get::<_, Text<Ipv4Addr>>("public_address")?.0,
-            allocation,
+            allocation: Some(allocation).filter(|_| !of_start),
             association: row.get("association")?,
         }),
         None => None,
@@ -41,9 +44,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
         subnet: row.get("subnet")?,
         mac: row.get("mac")?,
         address: read_address(row)?,
+        secondary: Vec::new(),
         description: row.get("description")?,
         source_dest_check: row.get("source_dest_check")?,
         groups: Vec::new(),
+        public_at_start: row.get("public_at_start")?,
         public,
         attachment,
         created: row.get::<_, Micros>("created")?.0,
@@ -56,8 +61,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NetworkInterface> {
 /// The database's; an address that is taken in the subnet is one.
 pub fn add(connection: &Connection, interface: &NetworkInterface) -> Result<(), StoreError> {
     let sql = "INSERT INTO network_interfaces \
-               (id, number, subnet, mac, address, description, source_dest_check, created) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+               (id, number, subnet, mac, address, description, source_dest_check, created, public_at_start) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     connection.prepare_cached(sql)?.execute(params![
         interface.id,
         interface.number,
@@ -67,8 +72,10 @@ pub fn add(connection: &Connection, interface: &NetworkInterface) -> Result<(), 
         interface.description,
         interface.source_dest_check,
         Micros(interface.created),
+        interface.public_at_start,
     ])?;
     set_groups(connection, interface.id, &interface.groups)?;
+    set_secondary(connection, interface, &interface.secondary)?;
     match &interface.attachment {
         Some(attachment) => attach(connection, interface.id, attachment),
         None => Ok(()),
@@ -105,8 +112,8 @@ pub fn attach(
     attachment: &InterfaceAttachment,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO network_interface_attachments \
-               (id, interface, instance, device_index, delete_on_termination, attached) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+               (id, interface, instance, device_index, delete_on_termination, attached, state) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     connection.prepare_cached(sql)?.execute(params![
         attachment.id,
         id,
@@ -114,8 +121,95 @@ pub fn attach(
         attachment.device_index,
         attachment.delete_on_termination,
         Micros(attachment.attached),
+        attachment.state,
     ])?;
     Ok(())
+}
+
+/// Says how far an interface's attachment has come; nothing if it has none.
+///
+/// # Errors
+/// The database's.
+pub fn set_attachment_state(
+    connection: &Connection,
+    id: NetworkInterfaceId,
+    state: AttachmentState,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE network_interface_attachments SET state = ?2 WHERE interface = ?1";
+    connection.prepare_cached(sql)?.execute(params![id, state])?;
+    Ok(())
+}
+
+/// Says whether an attached interface goes with its instance.
+///
+/// # Errors
+/// The database's.
+pub fn set_delete_on_termination(
+    connection: &Connection,
+    id: NetworkInterfaceId,
+    delete: bool,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE network_interface_attachments SET delete_on_termination = ?2 WHERE interface = ?1";
+    connection.prepare_cached(sql)?.execute(params![id, delete])?;
+    Ok(())
+}
+
+/// Gives an interface these private addresses beside its primary one.
+///
+/// # Errors
+/// The database's; a secondary address that another interface of the subnet has is one.
+pub fn set_secondary(
+    connection: &Connection,
+    interface: &NetworkInterface,
+    addresses: &[Ipv4Addr],
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM secondary_addresses WHERE interface = ?1")?
+        .execute([interface.id])?;
+    let sql = "INSERT INTO secondary_addresses (interface, subnet, address, place) VALUES (?1, ?2, ?3, ?4)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (place, address) in (0_u32..).zip(addresses) {
+        statement.execute(params![interface.id, interface.subnet, Text(address), place])?;
+    }
+    Ok(())
+}
+
+/// Changes what is for people, and the check of addresses.
+///
+/// # Errors
+/// The database's.
+pub fn set_attributes(
+    connection: &Connection,
+    id: NetworkInterfaceId,
+    description: &str,
+    source_dest_check: bool,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE network_interfaces SET description = ?2, source_dest_check = ?3 WHERE id = ?1";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![id, description, source_dest_check])?;
+    Ok(())
+}
+
+/// Notes the token that an interface was made with, and the digest of the request.
+///
+/// # Errors
+/// The database's; a token that made another one is one.
+pub fn set_token(connection: &Connection, id: NetworkInterfaceId, token: &str, digest: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE network_interfaces SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
+    Ok(())
+}
+
+/// The interface that was made with that token, and the digest of the request.
+///
+/// # Errors
+/// The database's.
+pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(NetworkInterfaceId, String)>, StoreError> {
+    let sql = "SELECT id, request_digest FROM network_interfaces WHERE client_token = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
+    Ok(statement.query_row([token], read).optional()?)
 }
 
 /// Detaches an interface.
@@ -153,7 +247,9 @@ pub fn free_number(connection: &Connection) -> Result<u32, StoreError> {
 /// # Errors
 /// The database's.
 pub fn addresses(connection: &Connection, subnet: SubnetId) -> Result<HashSet<Ipv4Addr>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT address FROM network_interfaces WHERE subnet = ?1")?;
+    let sql = "SELECT address FROM network_interfaces WHERE subnet = ?1 \
+               UNION ALL SELECT address FROM secondary_addresses WHERE subnet = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([subnet], read_address)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -189,7 +285,7 @@ pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<Networ
 pub fn of_subnet(connection: &Connection, id: SubnetId) -> Result<Vec<NetworkInterface>, StoreError> {
     select(
         connection,
-        "WHERE subnet = ?1 ORDER BY network_interfaces.id",
+        "WHERE network_interfaces.subnet = ?1 ORDER BY network_interfaces.id",
         params![id],
     )
 }
@@ -200,8 +296,8 @@ fn select(
     parameters: &[&dyn rusqlite::ToSql],
 ) -> Result<Vec<NetworkInterface>, StoreError> {
     let sql = format!(
-        "SELECT network_interfaces.*, attachments.id AS attachment, instance, device_index, delete_on_termination, attached, \
-         addresses.id AS allocation, addresses.address AS public_address, association \
+        "SELECT network_interfaces.*, attachments.id AS attachment, instance, device_index, delete_on_termination, attached, state, \
+         addresses.id AS allocation, addresses.address AS public_address, association, of_start \
          FROM network_interfaces \
          LEFT JOIN addresses ON addresses.interface = network_interfaces.id \
          LEFT JOIN network_interface_attachments AS attachments ON attachments.interface = network_interfaces.id {which}"
@@ -213,6 +309,12 @@ fn select(
     for interface in &mut interfaces {
         let groups = statement.query_map([interface.id], |row| row.get(0))?;
         interface.groups = groups.collect::<Result<_, _>>()?;
+    }
+    let sql = "SELECT address FROM secondary_addresses WHERE interface = ?1 ORDER BY place";
+    let mut statement = connection.prepare_cached(sql)?;
+    for interface in &mut interfaces {
+        let addresses = statement.query_map([interface.id], read_address)?;
+        interface.secondary = addresses.collect::<Result<_, _>>()?;
     }
     Ok(interfaces)
 }

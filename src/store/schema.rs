@@ -14,6 +14,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_addresses.sql"),
     include_str!("migrations/0005_network_rates.sql"),
     include_str!("migrations/0006_identity_key.sql"),
+    include_str!("migrations/0007_more_interfaces.sql"),
+    include_str!("migrations/0008_volumes.sql"),
+    include_str!("migrations/0009_image_attributes.sql"),
+    include_str!("migrations/0010_volume_limits.sql"),
+    include_str!("migrations/0011_snapshot_drafts.sql"),
+    include_str!("migrations/0012_product_codes.sql"),
+    include_str!("migrations/0013_export_tasks.sql"),
+    include_str!("migrations/0014_instance_store.sql"),
 ];
 
 /// Brings the database up to date, each migration in a transaction of its own.

@@ -2,15 +2,16 @@
 
 use super::StoreError;
 use super::columns::{Micros, Size};
-use crate::model::{Snapshot, SnapshotId};
+use crate::model::{Snapshot, SnapshotId, VolumeState};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-const COLUMNS: &str = "id, size, state, state_message, description, digest, created";
+const COLUMNS: &str = "id, size, state, state_message, description, digest, created, volume";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Snapshot> {
     Ok(Snapshot {
         id: row.get("id")?,
         size: row.get::<_, Size>("size")?.0,
+        volume: row.get("volume")?,
         state: row.get("state")?,
         state_message: row.get("state_message")?,
         description: row.get("description")?,
@@ -25,7 +26,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Snapshot> {
 /// The database's.
 pub fn put(connection: &Connection, snapshot: &Snapshot) -> Result<(), StoreError> {
     let sql = format!(
-        "INSERT INTO snapshots ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET \
+        "INSERT INTO snapshots ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET \
          size = excluded.size, state = excluded.state, state_message = excluded.state_message, \
          description = excluded.description, digest = excluded.digest"
     );
@@ -37,6 +38,7 @@ pub fn put(connection: &Connection, snapshot: &Snapshot) -> Result<(), StoreErro
         snapshot.description,
         snapshot.digest,
         Micros(snapshot.created),
+        snapshot.volume,
     ])?;
     Ok(())
 }
@@ -67,6 +69,16 @@ pub fn list(connection: &Connection) -> Result<Vec<Snapshot>, StoreError> {
 pub fn in_use(connection: &Connection, id: SnapshotId) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM image_devices WHERE snapshot = ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+}
+
+/// Whether a volume is being made of it.
+///
+/// # Errors
+/// The database's.
+pub fn is_read(connection: &Connection, id: SnapshotId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM volumes WHERE snapshot = ?1 AND state = ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(params![id, VolumeState::Creating], |row| row.get(0))?)
 }
 
 /// Removes the record of a snapshot whose file is gone.

@@ -70,6 +70,7 @@ const fn table(resource: ResourceId) -> &'static str {
         ResourceId::Volume(_) => "volumes",
         ResourceId::Snapshot(_) => "snapshots",
         ResourceId::ImportTask(_) => "import_tasks",
+        ResourceId::ExportTask(_) => "export_tasks",
         ResourceId::Kernel(_) => "kernels",
         ResourceId::Ramdisk(_) => "ramdisks",
         ResourceId::KeyPair(_) => "key_pairs",

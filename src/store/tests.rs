@@ -25,6 +25,10 @@ fn instance(reservation: &Reservation, index: u32) -> Instance {
             threads_per_core: 2,
             memory: GIB,
             network_mbps: std::num::NonZeroU32::new(100),
+            instance_store: Some(InstanceStore {
+                disks: std::num::NonZeroU8::MIN,
+                disk_size: 75 * GB,
+            }),
         },
         architecture: Architecture::X86_64,
         kernel: None,
@@ -101,6 +105,7 @@ async fn a_write_that_fails_leaves_nothing_and_takes_no_other_with_it() {
             size: GIB,
             snapshot: None,
             state: VolumeState::Creating,
+            limits: crate::model::VolumeLimits::default(),
             created: now(),
         };
         store.write(move |tx| {
@@ -188,6 +193,7 @@ async fn an_image_with_its_devices_reads_back_and_holds_its_snapshot() {
     let snapshot = Snapshot {
         id: SnapshotId::from_random(1),
         size: GIB,
+        volume: None,
         state: SnapshotState::Completed,
         state_message: None,
         description: None,
@@ -209,8 +215,13 @@ async fn an_image_with_its_devices_reads_back_and_holds_its_snapshot() {
             size: GIB,
             delete_on_termination: true,
         }],
+        instance_store: vec![InstanceStoreMapping {
+            virtual_name: "ephemeral1".parse().unwrap(),
+            device_name: "/dev/sdb".into(),
+        }],
         kernel: None,
         ramdisk: None,
+        attributes: crate::model::ImageAttributes::default(),
         created: now(),
     };
     let (written, id) = (image.clone(), snapshot.id);

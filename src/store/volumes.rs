@@ -2,7 +2,9 @@
 
 use super::StoreError;
 use super::columns::{Micros, Size};
-use crate::model::{Attachment, InstanceId, Volume, VolumeId, VolumeState};
+use crate::model::{
+    Attachment, AttachmentState, InstanceId, Volume, VolumeId, VolumeLimits, VolumeModification, VolumeState,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Volume> {
@@ -11,6 +13,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Volume> {
         size: row.get::<_, Size>("size")?.0,
         snapshot: row.get("snapshot")?,
         state: row.get("state")?,
+        limits: VolumeLimits {
+            iops: row.get("iops")?,
+            throughput: row.get("throughput")?,
+        },
         created: row.get::<_, Micros>("created")?.0,
     })
 }
@@ -22,6 +28,7 @@ fn read_attachment(row: &Row<'_>) -> rusqlite::Result<Attachment> {
         device_name: row.get("device_name")?,
         delete_on_termination: row.get("delete_on_termination")?,
         attached: row.get::<_, Micros>("attached")?.0,
+        state: row.get("attachment_state")?,
     })
 }
 
@@ -30,13 +37,16 @@ fn read_attachment(row: &Row<'_>) -> rusqlite::Result<Attachment> {
 /// # Errors
 /// The database's.
 pub fn add(connection: &Connection, volume: &Volume) -> Result<(), StoreError> {
-    let sql = "INSERT INTO volumes (id, size, snapshot, state, created) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO volumes (id, size, snapshot, state, created, iops, throughput) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let row = params![
         volume.id,
         Size(volume.size),
         volume.snapshot,
         volume.state,
-        Micros(volume.created)
+        Micros(volume.created),
+        volume.limits.iops,
+        volume.limits.throughput
     ];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
@@ -88,16 +98,144 @@ pub fn remove(connection: &Connection, id: VolumeId) -> Result<(), StoreError> {
 /// # Errors
 /// The database's; a volume or device name that is taken is one.
 pub fn attach(connection: &Connection, attachment: &Attachment) -> Result<(), StoreError> {
-    let sql = "INSERT INTO attachments (volume, instance, device_name, delete_on_termination, attached) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO attachments (volume, instance, device_name, delete_on_termination, attached, state) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         attachment.volume,
         attachment.instance,
         attachment.device_name,
         attachment.delete_on_termination,
         Micros(attachment.attached),
+        attachment.state,
     ])?;
     Ok(())
+}
+
+/// Says how far a volume's attachment has come; nothing if it has none.
+///
+/// # Errors
+/// The database's.
+pub fn set_attachment_state(
+    connection: &Connection,
+    volume: VolumeId,
+    state: AttachmentState,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE attachments SET state = ?2 WHERE volume = ?1")?
+        .execute(params![volume, state])?;
+    Ok(())
+}
+
+/// Says whether an attached volume goes with its instance.
+///
+/// # Errors
+/// The database's.
+pub fn set_delete_on_termination(connection: &Connection, volume: VolumeId, delete: bool) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE attachments SET delete_on_termination = ?2 WHERE volume = ?1")?
+        .execute(params![volume, delete])?;
+    Ok(())
+}
+
+/// Where a volume is attached.
+///
+/// # Errors
+/// The database's.
+pub fn attachment(connection: &Connection, volume: VolumeId) -> Result<Option<Attachment>, StoreError> {
+    let sql = "SELECT *, state AS attachment_state FROM attachments WHERE volume = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([volume], read_attachment).optional()?)
+}
+
+/// Gives a volume another size, in bytes, and other limits.
+///
+/// # Errors
+/// The database's.
+pub fn modify(connection: &Connection, id: VolumeId, size: u64, limits: VolumeLimits) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE volumes SET size = ?2, iops = ?3, throughput = ?4 WHERE id = ?1")?
+        .execute(params![id, Size(size), limits.iops, limits.throughput])?;
+    Ok(())
+}
+
+/// Notes that a volume is changed; what was noted of it before is forgotten.
+///
+/// # Errors
+/// The database's.
+pub fn put_modification(connection: &Connection, one: &VolumeModification) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO volume_modifications (volume, original_size, target_size, started, ended, \
+               original_iops, original_throughput, target_iops, target_throughput) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    connection.prepare_cached(sql)?.execute(params![
+        one.volume,
+        Size(one.original_size),
+        Size(one.target_size),
+        Micros(one.started),
+        one.ended.map(Micros),
+        one.original_limits.iops,
+        one.original_limits.throughput,
+        one.target_limits.iops,
+        one.target_limits.throughput,
+    ])?;
+    Ok(())
+}
+
+/// How a volume was changed last.
+///
+/// # Errors
+/// The database's.
+pub fn modification(connection: &Connection, volume: VolumeId) -> Result<Option<VolumeModification>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM volume_modifications WHERE volume = ?1")?;
+    Ok(statement.query_row([volume], read_modification).optional()?)
+}
+
+/// How all volumes were changed last, by volume.
+///
+/// # Errors
+/// The database's.
+pub fn modifications(connection: &Connection) -> Result<Vec<VolumeModification>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM volume_modifications ORDER BY volume")?;
+    let rows = statement.query_map([], read_modification)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read_modification(row: &Row<'_>) -> rusqlite::Result<VolumeModification> {
+    Ok(VolumeModification {
+        volume: row.get("volume")?,
+        original_size: row.get::<_, Size>("original_size")?.0,
+        target_size: row.get::<_, Size>("target_size")?.0,
+        original_limits: VolumeLimits {
+            iops: row.get("original_iops")?,
+            throughput: row.get("original_throughput")?,
+        },
+        target_limits: VolumeLimits {
+            iops: row.get("target_iops")?,
+            throughput: row.get("target_throughput")?,
+        },
+        started: row.get::<_, Micros>("started")?.0,
+        ended: row.get::<_, Option<Micros>>("ended")?.map(|ended| ended.0),
+    })
+}
+
+/// Notes the token that a volume was made with, and the digest of the request.
+///
+/// # Errors
+/// The database's; a token that made another one is one.
+pub fn set_token(connection: &Connection, id: VolumeId, token: &str, digest: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE volumes SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
+    Ok(())
+}
+
+/// The volume that was made with that token, and the digest of the request.
+///
+/// # Errors
+/// The database's.
+pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(VolumeId, String)>, StoreError> {
+    let sql = "SELECT id, request_digest FROM volumes WHERE client_token = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
+    Ok(statement.query_row([token], read).optional()?)
 }
 
 /// Detaches a volume from its instance.
@@ -116,7 +254,8 @@ pub fn detach(connection: &Connection, volume: VolumeId) -> Result<(), StoreErro
 /// # Errors
 /// The database's.
 pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<(Volume, Attachment)>, StoreError> {
-    let sql = "SELECT * FROM attachments JOIN volumes ON volumes.id = attachments.volume \
+    let sql = "SELECT volumes.*, attachments.*, attachments.state AS attachment_state \
+               FROM attachments JOIN volumes ON volumes.id = attachments.volume \
                WHERE instance = ?1 ORDER BY device_name";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([id], |row| Ok((read(row)?, read_attachment(row)?)))?;
@@ -128,7 +267,8 @@ pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<(Volum
 /// # Errors
 /// The database's.
 pub fn attachments(connection: &Connection) -> Result<Vec<Attachment>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT * FROM attachments ORDER BY volume")?;
+    let mut statement =
+        connection.prepare_cached("SELECT *, state AS attachment_state FROM attachments ORDER BY volume")?;
     let rows = statement.query_map([], read_attachment)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -55,6 +55,26 @@ impl HostFiles {
         .await
     }
 
+    /// Makes a file that is one hole of `size` bytes, in the place of one that may be there. When this returns, it is on
+    /// disk.
+    ///
+    /// # Errors
+    /// It can't be made or recorded; what was made of it is removed again.
+    pub async fn create_sparse(&self, owner: &str, path: &Path, size: u64) -> Result<(), HostFileError> {
+        self.remove(path).await?;
+        let file = self.create(owner, path).await?;
+        let made = blocking("size", path, move |path| {
+            file.set_len(size)?;
+            file.sync_all()?;
+            sync_parent(path)
+        });
+        if let Err(error) = made.await {
+            self.remove(path).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Makes an empty file in a directory that is on record, in the place of one that may be there.
     ///
     /// # Errors

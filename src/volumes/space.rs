@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is left alone, for the database and console logs, in bytes.
 const RESERVE: u64 = 64 << 20;
@@ -13,8 +13,10 @@ const RESERVE: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum SpaceError {
     /// The disk is too full.
-    #[error("The volumes need {needed} bytes on disk and {free} are free, of which {RESERVE} are kept back")]
+    #[error("The volumes need {needed} bytes in {pool} and {free} are free there, of which {RESERVE} are kept back")]
     Full {
+        /// The directory whose file system it is.
+        pool: PathBuf,
         /// What would be written, in bytes.
         needed: u64,
         /// What is free, in bytes.
@@ -33,10 +35,16 @@ pub(super) fn check(snapshot: &Path, dir: &Path, reflinks: bool, count: u64) -> 
         .blocks()
         .saturating_mul(512);
     let needed = if reflinks { 0 } else { data.saturating_mul(count) };
+    check_free(dir, needed)
+}
+
+/// Checks that `needed` bytes can be written to the file system of `dir`, and the reserve is left.
+pub(super) fn check_free(dir: &Path, needed: u64) -> Result<(), SpaceError> {
     let disk = rustix::fs::statvfs(dir).map_err(|error| SpaceError::Io(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if needed.saturating_add(RESERVE) > free {
-        return Err(SpaceError::Full { needed, free });
+        let pool = dir.to_owned();
+        return Err(SpaceError::Full { pool, needed, free });
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ impl Lab {
             size: GIB,
             snapshot: Some(snapshot),
             state: VolumeState::Creating,
+            limits: crate::model::VolumeLimits::default(),
             created: OffsetDateTime::now_utc(),
         };
         let row = volume.clone();
@@ -56,9 +57,9 @@ async fn a_volume_is_its_snapshot_grown_to_its_own_size() {
     let lab = lab().await;
     let snapshot = lab.snapshot();
     let volume = lab.volume(snapshot).await;
-    lab.volumes.create(&volume, snapshot).await.unwrap();
+    lab.volumes.create(&volume).await.unwrap();
     // What a crash in the middle of it leaves is made anew.
-    lab.volumes.create(&volume, snapshot).await.unwrap();
+    lab.volumes.create(&volume).await.unwrap();
     let file = lab.volumes.open_for_guest(volume.id).await.unwrap();
     let mut read = [0; 8];
     file.read_exact_at(&mut read, 4096).unwrap();
@@ -74,7 +75,7 @@ async fn a_volume_has_one_writer_at_a_time() {
     let lab = lab().await;
     let snapshot = lab.snapshot();
     let volume = lab.volume(snapshot).await;
-    lab.volumes.create(&volume, snapshot).await.unwrap();
+    lab.volumes.create(&volume).await.unwrap();
     let first = lab.volumes.open_for_guest(volume.id).await.unwrap();
     let second = lab.volumes.open_for_guest(volume.id).await;
     assert!(matches!(second, Err(OpenVolumeError::Locked { .. })), "{second:?}");
@@ -88,7 +89,7 @@ async fn nothing_is_left_of_a_deleted_volume() {
     let lab = lab().await;
     let snapshot = lab.snapshot();
     let volume = lab.volume(snapshot).await;
-    lab.volumes.create(&volume, snapshot).await.unwrap();
+    lab.volumes.create(&volume).await.unwrap();
     lab.volumes.delete(volume.id).await.unwrap();
     assert!(!lab.layout.volume(volume.id).exists());
     assert!(lab.store.read(store::volumes::list).await.unwrap().is_empty());
@@ -100,7 +101,7 @@ async fn a_snapshot_that_is_gone_makes_no_volume_and_leaves_nothing() {
     let lab = lab().await;
     let gone = SnapshotId::from_random(9);
     let volume = lab.volume(gone).await;
-    let made = lab.volumes.create(&volume, gone).await;
+    let made = lab.volumes.create(&volume).await;
     assert!(matches!(made, Err(CreateVolumeError::Snapshot { .. })), "{made:?}");
     assert!(!lab.layout.volume(volume.id).exists());
     assert!(lab.store.read(ledger::list).await.unwrap().is_empty());

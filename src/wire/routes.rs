@@ -1,6 +1,7 @@
-//! What lies where on the socket: EC2's operations, and kiln's own resources beside them.
+//! What lies where on the socket: EC2's operations, the EBS direct API, and kiln's own resources beside them.
 
 use super::dispatch::Dispatch;
+use super::ebs::Ebs;
 use super::json;
 use super::native::Native;
 use super::server::body::{Answer, answer};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 /// All that the socket serves.
 pub struct Routes {
     dispatch: Dispatch,
+    ebs: Ebs,
     native: Native,
 }
 
@@ -21,6 +23,7 @@ impl Routes {
     #[must_use]
     pub fn new(world: Arc<World>, operations: Operations) -> Self {
         Self {
+            ebs: Ebs::new(Arc::clone(&world)),
             native: Native::new(Arc::clone(&world)),
             dispatch: Dispatch::new(world, operations),
         }
@@ -31,6 +34,10 @@ impl Respond for Routes {
     async fn respond(self: Arc<Self>, asked: Asked) -> Response<Answer> {
         let path = asked.request.uri().path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let asked = match self.ebs.respond(&segments, asked).await {
+            Ok(response) => return response,
+            Err(asked) => asked,
+        };
         match (asked.request.method(), segments.as_slice()) {
             (&Method::POST, [operation]) if !operation.is_empty() => {
                 json::operation(&self.dispatch, operation, asked).await

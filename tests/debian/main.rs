@@ -2,8 +2,11 @@
 //! kernels, so `make test` starts them through `tests/lab/lab auto`. A boot takes half a minute in the lab, so each test
 //! shows several things of one guest.
 
+mod hotplug;
+mod images;
 mod machine;
 mod network;
+mod vsock;
 
 use kiln_harness::{Console, Debian};
 use network::Guest;
@@ -14,8 +17,8 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(120);
 const LONG: Duration = Duration::from_secs(900);
 
-fn start() -> Debian {
-    Debian::start(env!("CARGO_BIN_EXE_kilnd"), "")
+fn start(release: u8) -> Debian {
+    Debian::start(env!("CARGO_BIN_EXE_kilnd"), release, "")
 }
 
 /// Bytes in use on the file system of a folder.
@@ -27,7 +30,7 @@ fn used(folder: &Path) -> u64 {
 #[test]
 #[ignore = "boots Debian, which needs a KVM that runs stock kernels; make test sees to it"]
 fn two_debians_run_at_once_and_outlive_the_daemon() {
-    let mut debian = start();
+    let mut debian = start(12);
     let api = debian.api();
 
     // On XFS an 8 GiB root volume takes no copying.
@@ -54,6 +57,8 @@ fn two_debians_run_at_once_and_outlive_the_daemon() {
     network::tokens_go_as_far_as_the_hop_limit(&api, &mut near);
     network::private_names_are_resolved(&api, &mut near, &far);
     network::every_path_of_the_metadata_is_there(&mut near);
+    vsock::reaches_the_guest_without_a_network(&debian, &mut near);
+    hotplug::an_interface_comes_and_goes(&mut debian, &mut near, &mut far);
     let mut neighbour = Guest::new(&api, &twin, debian.booted(&twin, 1));
     network::instances_of_two_vpcs_do_not_meet(&mut near, &far, &mut neighbour);
     network::its_status_check_is_true(&api, &mut neighbour);
@@ -96,7 +101,7 @@ fn stop_and_start(debian: &Debian, id: &str, mut console: Console) {
 #[test]
 #[ignore = "boots Debian, which needs a KVM that runs stock kernels; make test sees to it"]
 fn debian_boots_the_kernel_it_installed_and_keeps_its_volume_over_a_stop() {
-    let debian = start();
+    let debian = start(12);
     let api = debian.api();
     let id = debian.run("t3.small");
     let mut console = debian.booted(&id, 1);
@@ -118,5 +123,43 @@ fn debian_boots_the_kernel_it_installed_and_keeps_its_volume_over_a_stop() {
     );
     assert_eq!(debian.daemon.monitors(), monitors, "A reboot took another process");
     stop_and_start(&debian, &id, console);
+    debian.finish(&[id]);
+}
+
+#[test]
+#[ignore = "boots Debian, which needs a KVM that runs stock kernels; make test sees to it"]
+fn a_debian_is_copied_while_it_works_and_lives_again_in_others() {
+    let debian = start(12);
+    let api = debian.api();
+    let id = debian.run("t3.small");
+    let mut guest = Guest::new(&api, &id, debian.booted(&id, 1));
+    images::a_volume_stands_all_that_is_done_to_it(&debian, &mut guest);
+    let twins = images::an_image_of_a_guest_is_it_again(&debian, &mut guest);
+    // The image is of the moment between its first boot and its second.
+    let identities: Vec<String> = twins
+        .iter()
+        .map(|twin| {
+            let mut twin = Guest::new(&api, twin, debian.booted(twin, 2));
+            assert_eq!(twin.shell("cat /root/marker"), "cake");
+            assert_eq!(twin.metadata("meta-data/instance-id"), twin.id);
+            twin.shell("cat /sys/class/dmi/id/product_uuid")
+        })
+        .collect();
+    assert_ne!(identities[0], identities[1]);
+    let image = api.instance(&twins[0])["ImageId"].as_str().unwrap().to_owned();
+    debian.daemon.run_kiln(&["images", "rm", "--yes", &image]);
+    debian.finish(&[vec![id], twins].concat());
+}
+
+/// A stock Debian 13 whose interface is down does what `kiln exec` says.
+#[test]
+#[ignore = "boots Debian, which needs a KVM that runs stock kernels; make test sees to it"]
+fn debian_13_boots_and_obeys_without_a_network() {
+    let debian = start(13);
+    let key = vsock::Key::create(&debian.daemon);
+    let id = debian.run_with("t3.small", &json!({"KeyName": vsock::Key::NAME}));
+    let mut guest = Guest::new(&debian.api(), &id, debian.booted(&id, 1));
+    guest.shell("ip link set dev $(ls /sys/class/net | grep ^e) down");
+    vsock::obeys_without_a_network(&debian, &mut guest, &key);
     debian.finish(&[id]);
 }

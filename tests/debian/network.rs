@@ -17,7 +17,7 @@ const GROUP_PORT: u16 = 7000;
 
 /// A guest with what it is known by.
 pub struct Guest {
-    id: String,
+    pub id: String,
     address: String,
     console: Console,
 }
@@ -31,20 +31,33 @@ impl Guest {
         }
     }
 
+    /// Takes up its console again, which went with the daemon.
+    pub fn reconnect(&mut self, api: &Api) {
+        self.console = api.console(&self.id);
+    }
+
+    /// What the metadata service says at a path, to who has a token.
     #[track_caller]
-    fn shell(&mut self, command: &str) -> String {
+    pub fn metadata(&mut self, path: &str) -> String {
+        self.shell(&format!(
+            "{GET_TOKEN}; curl -sS -H \"X-aws-ec2-metadata-token: $token\" {METADATA}/{path}"
+        ))
+    }
+
+    #[track_caller]
+    pub fn shell(&mut self, command: &str) -> String {
         self.console.shell(command, SOON)
     }
 
     /// Starts a command that goes on while others are typed.
     #[track_caller]
-    fn background(&mut self, command: &str) {
+    pub fn background(&mut self, command: &str) {
         self.shell(&format!("setsid sh -c '{command}' < /dev/null > /dev/null 2>&1 & true"));
     }
 
     /// Puts a program there.
     #[track_caller]
-    fn install(&mut self, path: &str, program: &str) {
+    pub fn install(&mut self, path: &str, program: &str) {
         let program = base64::encode(program.as_bytes());
         self.shell(&format!("echo {program} | base64 -d > {path}; chmod +x {path}"));
     }
@@ -68,9 +81,8 @@ pub fn run_twin(debian: &Debian, other: &Guest) -> String {
 
 /// Metadata is of the instance that asks; without a token it is refused, and a token is of no use elsewhere.
 pub fn metadata_is_each_ones_own(one: &mut Guest, other: &mut Guest) {
-    let ask = format!("{GET_TOKEN}; curl -sS -H \"X-aws-ec2-metadata-token: $token\" {METADATA}/meta-data/instance-id");
-    assert_eq!(one.shell(&ask), one.id);
-    assert_eq!(other.shell(&ask), other.id);
+    assert_eq!(one.metadata("meta-data/instance-id"), one.id);
+    assert_eq!(other.metadata("meta-data/instance-id"), other.id);
     let status = format!("curl -sS -o /dev/null -w '%{{http_code}}' {METADATA}/meta-data/instance-id");
     assert_eq!(one.shell(&status), "401");
     let token = one.shell(&format!("{GET_TOKEN}; echo $token"));
@@ -219,6 +231,7 @@ fn group_of(api: &Api, id: &str) -> Value {
     api.instance(id)["SecurityGroups"][0]["GroupId"].clone()
 }
 
-fn text(value: &Value) -> String {
+/// A text member.
+pub fn text(value: &Value) -> String {
     value.as_str().expect("It is text").to_owned()
 }

@@ -59,7 +59,7 @@ pub fn load(plan: &Plan, memory: &Memory) -> Result<Entry, FindKernelError> {
                 },
             )
         }
-        BootSource::Volume(disk) => load_from_volume(disk, memory, plan.memory),
+        BootSource::Volume { volume, .. } => load_from_volume(volume, memory, plan.memory),
     }
 }
 

@@ -1,14 +1,18 @@
 //! What the daemon and a running `kiln-vmm` say to each other over the control socket.
 //!
 //! The socket is a Unix stream. A message is one line of JSON, at most [`MAX_MESSAGE`] bytes with its newline. The
-//! client sends [`Request`]s, the monitor answers each with one [`Response`], in order. Two requests turn the
+//! client sends [`Request`]s, the monitor answers each with one [`Response`], in order. Three requests turn the
 //! connection into something else after their answer: [`Request::Subscribe`] into a stream of [`Event`] lines,
-//! [`Request::Console`] into the raw bytes of the serial console, both ways.
+//! [`Request::Console`] into the raw bytes of the serial console, both ways, [`Request::Vsock`] into a connection to the
+//! guest.
 //!
-//! Open files travel with the [`Request::Launch`] line as `SCM_RIGHTS`; messages name them by their place in that list.
+//! Open files travel with the [`Request::Launch`] or [`Request::Attach`] line as `SCM_RIGHTS`; messages name them by their
+//! place in that list.
 //! The monitor serves any number of connections one after another and a few at a time, so a daemon that was killed
 //! finds its guests again by connecting anew.
 
+pub use crate::virtio::blk::Limits as DiskLimits;
+pub use crate::virtio::limit::Rate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +22,10 @@ use std::net::Ipv4Addr;
 pub const VERSION: u32 = 1;
 /// The longest message, in bytes.
 pub const MAX_MESSAGE: usize = 256 * 1024;
-/// The most open files one launch may carry (the kernel's own bound on one `SCM_RIGHTS` message is 253).
-pub const MAX_FILES: usize = 64;
+/// The most open files one message may carry (the kernel's own bound on one `SCM_RIGHTS` message is 253).
+pub const MAX_FILES: usize = 192;
 
-/// An open file that came with the launch: its place in the list of descriptors.
+/// An open file that came with the message: its place in the list of descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FileIndex(pub u8);
@@ -46,12 +50,54 @@ pub enum Request {
     /// From now on the guest is told this, instead of what [`GuestServices::told`] or an earlier request said. For a
     /// machine whose launch had [`GuestServices`]; effective with the guest's next question.
     Tell(Box<Told>),
+    /// Put a device into its PCI slot of the running machine, or the next one that is free. Answered when it is there and the guest was told; or with
+    /// the reason why it can't be. From then on it belongs to the machine, over resets too.
+    Attach {
+        /// The device; [`DeviceSpec::files`] are those that come with this message.
+        device: Box<DeviceSpec>,
+    },
+    /// Ask the guest to give up a device, which it may do when it likes, or never: answered when it was asked. When it has
+    /// done so, or the machine is reset, the device is gone and [`Event::Detached`] says so. May be asked again: a device
+    /// that is gone is a [`FailureKind::NoSuchDevice`]. One that the machine boots from can't be detached.
+    Detach {
+        /// The device's name.
+        id: String,
+        /// Take it away now, without the guest's agreement: what the guest has not written is lost.
+        force: bool,
+    },
+    /// Have block devices rest: what is under way completes and is made durable, and nothing more is begun. Answered when they
+    /// rest; they go on when this connection ends. Until then the guest sees slow disks.
+    Quiesce {
+        /// The devices' names.
+        ids: Vec<String>,
+        /// Not now, but when the machine is reset next: from before the guest's first instruction.
+        after_reset: bool,
+    },
+    /// The file behind a block device has grown: the guest is told its new size.
+    Resize {
+        /// The device's name.
+        id: String,
+    },
+    /// Give a volume other limits, at once and over resets.
+    Limit {
+        /// The device's name.
+        id: String,
+        /// The limits.
+        limits: DiskLimits,
+    },
     /// End the machine now: vCPUs stop, queues drain, volumes are flushed, the process ends.
     Stop,
     /// Answered with [`Answer::ConsoleLog`]: the last part of what the guest wrote to its serial console.
     ConsoleLog,
     /// After the answer the connection carries the serial console: first the log, then what comes.
     Console,
+    /// Connect to a port of the guest, by the machine's socket device (virtio 1.2, 5.10). After the answer, before which
+    /// nothing may be sent, the connection is one to that port, both ways; one that the guest does not take is answered
+    /// with [`FailureKind::NotConnected`] and closed.
+    Vsock {
+        /// The port.
+        port: u32,
+    },
     /// After the answer the connection carries [`Event`] lines, beginning with what already happened.
     Subscribe,
 }
@@ -116,6 +162,10 @@ pub enum FailureKind {
     Host,
     /// A device could not be made.
     Device,
+    /// The machine has no device of that name.
+    NoSuchDevice,
+    /// The guest refused a connection or did not answer in time, or has no driver for it.
+    NotConnected,
 }
 
 /// A machine, as the daemon wants it. Everything that is checked here is checked again by the monitor.
@@ -156,16 +206,27 @@ pub struct Smbios {
     pub uuid: String,
     /// Type 1 product name: the instance type.
     pub product: String,
+    /// Type 11 strings, by which systemd takes credentials (`io.systemd.credential:NAME=VALUE`). At most
+    /// [`Self::OEM_STRINGS_MAX`], each 1 to [`Self::OEM_STRING_MAX`] bytes of printable ASCII.
+    #[serde(default)]
+    pub oem_strings: Vec<String>,
+}
+
+impl Smbios {
+    /// The most OEM strings.
+    pub const OEM_STRINGS_MAX: usize = 32;
+    /// The longest of them, in bytes.
+    pub const OEM_STRING_MAX: usize = 1024;
 }
 
 /// Where the kernel comes from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Boot {
-    /// From the volume of the device at this place in [`MachineSpec::devices`], as its own boot loader would.
+    /// From the volume of one of [`MachineSpec::devices`], as its own boot loader would.
     Volume {
-        /// The place of the root volume's device.
-        device: usize,
+        /// The name of the root volume's device.
+        device: String,
     },
     /// From files that the image carries (EC2's kernel and RAM disk images).
     Kernel {
@@ -186,21 +247,25 @@ pub struct DeviceSpec {
     pub kind: String,
     /// A name that is unique in the machine, `vol-…` for instance.
     pub id: String,
+    /// Its PCI slot, 1 to 31; the next one that is free if that is taken. Guests name network interfaces and disks by it.
+    pub slot: u8,
     /// What the kind's own parser reads.
     pub config: serde_json::Value,
     /// The open files it was given, in the order that the kind wants.
     pub files: Vec<FileIndex>,
+    /// Where the monitor answers the guest over this device: for a network interface of a machine that has
+    /// [`GuestServices`].
+    #[serde(default)]
+    pub service: Option<InterfaceService>,
 }
 
 /// What the monitor answers its guest over the network: DHCP (RFC 2131) and the instance metadata service.
 ///
-/// The daemon opens the sockets in the network of the guest's VPC, each bound to the tap of one interface: so what
-/// comes out of one is this guest's, whatever addresses it wears.
+/// The daemon opens the sockets ([`DeviceSpec::service`]) in the network of the guest's VPC, each bound to the tap of one
+/// interface: so what comes out of one is this guest's, whatever addresses it wears.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestServices {
-    /// The interfaces that are served, at most [`Self::INTERFACES_MAX`].
-    pub interfaces: Vec<InterfaceService>,
     /// UDP sockets that are connected to the host's name servers, in the host's network, the preferred first; at most
     /// [`Self::SERVERS_MAX`].
     #[serde(default)]
@@ -210,8 +275,6 @@ pub struct GuestServices {
 }
 
 impl GuestServices {
-    /// The most interfaces that are served: as many as an EC2 instance can have.
-    pub const INTERFACES_MAX: usize = 15;
     /// The most name servers that are asked.
     pub const SERVERS_MAX: usize = 3;
 }
@@ -241,13 +304,19 @@ impl InterfaceService {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
-    /// One for each of [`GuestServices::interfaces`], in their order.
-    pub leases: Vec<Lease>,
+    /// By the hardware address of their interface, as in [`InterfaceService::mac`]; at most [`Self::LEASES_MAX`]. An
+    /// interface without one is given none; one may be told before its interface comes.
+    pub leases: BTreeMap<String, Lease>,
     /// What the metadata service answers, over every interface.
     pub metadata: Metadata,
     /// What the name server answers; without it, nothing.
     #[serde(default)]
     pub resolver: Option<Resolver>,
+}
+
+impl Told {
+    /// The most leases: as many as an EC2 instance can have interfaces.
+    pub const LEASES_MAX: usize = 15;
 }
 
 /// What the name server of a VPC knows: the names of its addresses. All others it asks the host's name servers for.
@@ -374,6 +443,8 @@ pub enum Stage {
     Init,
     /// The console shows a login prompt.
     Login,
+    /// The guest's service manager says that it is ready, over the machine's socket device.
+    Ready,
 }
 
 /// Something that happened to the machine, sent to subscribers.
@@ -390,6 +461,11 @@ pub enum Event {
         device: String,
         /// What the driver did.
         reason: String,
+    },
+    /// A device is gone that was to be detached, and its files are closed.
+    Detached {
+        /// The device's id.
+        device: String,
     },
     /// DHCP gave an interface its lease, for the first time since the launch or the last reset.
     Leased {

@@ -6,10 +6,11 @@
 use crate::events::EventRoutes;
 use crate::pci::Function;
 use crate::protocol::{DeviceSpec, Event};
-use crate::virtio::blk::Blk;
+use crate::virtio::blk::{Blk, Limiters};
 use crate::virtio::device::Memory;
 use crate::virtio::net::Net;
 use crate::virtio::rng::Rng;
+use crate::virtio::vsock::{Dialer, Vsock};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
@@ -29,6 +30,10 @@ pub struct Context {
     pub threads: Arc<dyn Threads>,
     /// Takes what the daemon must hear. Called by device threads; must not block for long.
     pub events: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Where the machine's socket device can be dialled.
+    pub dialer: Arc<Dialer>,
+    /// Where the limits of the machine's volumes can be changed.
+    pub limiters: Arc<Limiters>,
 }
 
 /// What the threads of a device kind may ask of the kernel, beside what every thread needs: memory for its heap and stack,
@@ -179,7 +184,7 @@ fn parse<K: DeviceKind>(spec: &DeviceSpec, given: usize) -> Result<K::Config, Bu
 }
 
 /// All kinds.
-pub static KINDS: &[Row] = &[Row::of::<Blk>(), Row::of::<Net>(), Row::of::<Rng>()];
+pub static KINDS: &[Row] = &[Row::of::<Blk>(), Row::of::<Net>(), Row::of::<Rng>(), Row::of::<Vsock>()];
 
 fn find(spec: &DeviceSpec) -> Result<&'static Row, BuildDeviceError> {
     let row = KINDS.iter().find(|row| row.name == spec.kind);
@@ -221,6 +226,8 @@ mod tests {
             id: "a device".to_owned(),
             config,
             files: (0..files).map(FileIndex).collect(),
+            slot: 1,
+            service: None,
         }
     }
 
@@ -229,8 +236,9 @@ mod tests {
         let blk = json!({"read_only": false, "queues": 1});
         assert!(check(&spec("blk", blk.clone(), 1)).is_ok());
         assert!(check(&spec("rng", json!({}), 0)).is_ok());
+        assert!(check(&spec("vsock", json!({"guest_cid": 3, "notify_port": 1}), 0)).is_ok());
         let unknown = check(&spec("floppy", json!({}), 0)).unwrap_err();
-        assert!(unknown.to_string().contains("blk, net, rng"), "{unknown}");
+        assert!(unknown.to_string().contains("blk, net, rng, vsock"), "{unknown}");
         assert!(matches!(
             check(&spec("blk", blk, 2)),
             Err(BuildDeviceError::Files {

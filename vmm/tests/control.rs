@@ -3,9 +3,11 @@
 mod harness;
 
 use harness::{Machine, Monitor, told};
-use kiln_vmm::protocol::{Answer, FailureKind, MAX_MESSAGE, Request, Response};
+use kiln_vmm::protocol::{Answer, DeviceSpec, FailureKind, MAX_MESSAGE, Request, Response};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 fn greets(monitor: &Monitor) -> bool {
     matches!(
@@ -55,7 +57,7 @@ fn a_line_beyond_the_bound_ends_its_connection_only() {
 }
 
 #[test]
-fn files_come_with_a_launch_only() {
+fn files_come_with_a_launch_or_a_device_only() {
     let monitor = Monitor::start();
     let file = File::open("/dev/null").unwrap();
     assert_eq!(
@@ -69,9 +71,46 @@ fn files_come_with_a_launch_only() {
 fn requests_before_the_launch_that_need_a_machine_are_refused() {
     let monitor = Monitor::start();
     let tell = Request::Tell(Box::new(told()));
-    for request in [Request::PowerButton, Request::Reset, Request::Console, tell] {
+    let vsock = Request::Vsock { port: 22 };
+    let detach = Request::Detach {
+        id: "rng0".into(),
+        force: false,
+    };
+    for request in [
+        Request::PowerButton,
+        Request::Reset,
+        Request::Console,
+        vsock,
+        tell,
+        attach("rng"),
+        detach,
+    ] {
         assert_eq!(kind(monitor.connect().request(&request)), FailureKind::BadRequest);
     }
+}
+
+fn attach(kind: &str) -> Request {
+    let device = DeviceSpec {
+        kind: kind.into(),
+        id: "rng0".into(),
+        config: serde_json::json!({}),
+        files: Vec::new(),
+        slot: 1,
+        service: None,
+    };
+    let device = Box::new(device);
+    Request::Attach { device }
+}
+
+#[test]
+fn an_impossible_device_is_refused_and_its_files_are_closed() {
+    let monitor = Monitor::start();
+    let mut client = monitor.connect();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let refused = client.request_with(&attach("rng"), &[File::from(OwnedFd::from(theirs))]);
+    assert_eq!(kind(refused), FailureKind::BadRequest);
+    assert_eq!((&ours).read(&mut [0]).unwrap(), 0);
+    assert_eq!(kind(client.request(&attach("toaster"))), FailureKind::Device);
 }
 
 #[test]

@@ -3,13 +3,15 @@
 mod harness;
 
 use harness::tap::Namespace;
-use harness::{Device, Interface, Machine, Monitor, guest, kvm, told};
-use kiln_vmm::protocol::{Answer, DeviceSpec, EndReason, Event, FailureKind, MachineState, Request, Response, Stage};
+use harness::{Client, Device, Interface, Machine, Monitor, guest, kvm, rng, told};
+use kiln_vmm::protocol::{
+    Answer, DeviceSpec, EndReason, Event, FailureKind, FileIndex, MachineState, Request, Response, Stage,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn status(response: Response) -> kiln_vmm::protocol::Status {
     match response {
@@ -25,11 +27,29 @@ fn blk(disk: &Path) -> Device {
         id: "vol-0123456789abcdef0".into(),
         config: serde_json::json!({ "read_only": false, "queues": 1 }),
         files: Vec::new(),
+        slot: 1,
+        service: None,
     };
     let file = OpenOptions::new().read(true).write(true).open(disk).unwrap();
     Device {
         spec,
         files: vec![file],
+    }
+}
+
+/// A socket device.
+fn vsock() -> Device {
+    let spec = DeviceSpec {
+        kind: "vsock".into(),
+        id: "vsock0".into(),
+        config: serde_json::json!({ "guest_cid": 3, "notify_port": 9999 }),
+        files: Vec::new(),
+        slot: 1,
+        service: None,
+    };
+    Device {
+        spec,
+        files: Vec::new(),
     }
 }
 
@@ -81,7 +101,7 @@ fn resets_leave_nothing_behind() {
     let kernel = guest("reset", monitor.directory());
     let disk = monitor.path("disk");
     std::fs::write(&disk, [0; 4096]).unwrap();
-    let devices = vec![blk(&disk)];
+    let devices = vec![blk(&disk), vsock()];
     status(monitor.launch(
         kvm,
         Machine {
@@ -107,6 +127,174 @@ fn resets_leave_nothing_behind() {
     let (files_later, threads_later) = after(28);
     assert!(files_later < files + 20, "{files} open files became {files_later}");
     assert!(threads_later < threads + 10, "{threads} threads became {threads_later}");
+}
+
+/// Asks for `device` to be attached.
+fn attach(client: &mut Client, device: Device) -> Response {
+    let Device { mut spec, files } = device;
+    spec.files = (0..).map(FileIndex).take(files.len()).collect();
+    let device = Box::new(spec);
+    client.request_with(&Request::Attach { device }, &files)
+}
+
+fn detach(client: &mut Client, id: &str, force: bool) -> Response {
+    let id = id.into();
+    client.request(&Request::Detach { id, force })
+}
+
+fn failure(response: Response) -> FailureKind {
+    match response {
+        Response::Error(failure) => failure.kind,
+        Response::Ok(answer) => panic!("{answer:?}"),
+    }
+}
+
+fn is_done(response: Response) {
+    assert!(matches!(response, Response::Ok(Answer::Done)), "{response:?}");
+}
+
+/// Whether somebody has the disk's lock, as a block device that may write to it does.
+fn is_locked(disk: &Path) -> bool {
+    let file = OpenOptions::new().read(true).write(true).open(disk).unwrap();
+    kiln_vmm::block::lock(&file, false).is_err()
+}
+
+/// A monitor that runs the guest `name`, without a device; with a disk that could be one, and a view of its console.
+fn without_devices(name: &str, kvm: File, says: &str) -> (Monitor, PathBuf, Client) {
+    let monitor = Monitor::start();
+    let kernel = guest(name, monitor.directory());
+    let disk = monitor.path("disk");
+    std::fs::write(&disk, [0; 4096]).unwrap();
+    status(monitor.launch(kvm, Machine::small(&kernel)));
+    let mut console = monitor.connect();
+    is_done(console.request(&Request::Console));
+    console.read_until(says);
+    (monitor, disk, console)
+}
+
+const VOLUME: &str = "vol-0123456789abcdef0";
+
+fn is_gone(event: &Event) -> bool {
+    matches!(event, Event::Detached { device } if device == VOLUME)
+}
+
+#[test]
+fn a_device_comes_and_goes_while_the_guest_runs() {
+    let Some(kvm) = kvm() else { return };
+    let (mut monitor, disk, mut console) = without_devices("hotplug", kvm, "up\r\n");
+    let (mut client, mut events) = (monitor.connect(), monitor.connect());
+    is_done(events.request(&Request::Subscribe));
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        is_done(attach(&mut client, blk(&disk)));
+        console.read_until("inserted: 1 \r\n");
+        assert!(is_locked(&disk));
+        assert_eq!(failure(attach(&mut client, blk(&disk))), FailureKind::BadRequest);
+        is_done(detach(&mut client, VOLUME, false));
+        while !is_gone(&events.read()) {}
+        console.read_until("ejected\r\n");
+        assert!(!is_locked(&disk));
+        assert_eq!(failure(detach(&mut client, VOLUME, false)), FailureKind::NoSuchDevice);
+        let files = std::fs::read_dir(format!("/proc/{}/fd", monitor.pid())).unwrap();
+        open.push(files.count());
+    }
+    assert_eq!(open.first(), open.last(), "{open:?}");
+    is_done(client.request(&Request::Stop));
+    assert_eq!(monitor.wait().reason, EndReason::Stopped);
+}
+
+#[test]
+fn a_device_that_was_attached_outlives_a_reset_in_its_slot() {
+    let Some(kvm) = kvm() else { return };
+    let (monitor, disk, mut console) = without_devices("hotplug", kvm, "up\r\n");
+    let mut client = monitor.connect();
+    is_done(attach(&mut client, rng("rng0")));
+    console.read_until("inserted: 1 \r\n");
+    is_done(attach(&mut client, blk(&disk)));
+    console.read_until("inserted: 1 2 \r\n");
+    is_done(detach(&mut client, "rng0", false));
+    console.read_until("ejected\r\n");
+    is_done(client.request(&Request::Reset));
+    console.read_until("2 up\r\n");
+    assert!(is_locked(&disk));
+    is_done(attach(&mut client, rng("rng1")));
+    console.read_until("inserted: 1 2 \r\n");
+}
+
+#[test]
+fn a_detachment_that_the_guest_does_not_answer_is_done_by_the_next_reset() {
+    let Some(kvm) = kvm() else { return };
+    let (monitor, disk, _console) = without_devices("wait", kvm, "ready\r\n");
+    let (mut client, mut events) = (monitor.connect(), monitor.connect());
+    is_done(events.request(&Request::Subscribe));
+    is_done(attach(&mut client, blk(&disk)));
+    is_done(detach(&mut client, VOLUME, false));
+    is_done(detach(&mut client, VOLUME, false));
+    assert!(is_locked(&disk));
+    is_done(client.request(&Request::Reset));
+    while !is_gone(&events.read()) {}
+    assert!(!is_locked(&disk));
+    assert_eq!(failure(detach(&mut client, VOLUME, false)), FailureKind::NoSuchDevice);
+}
+
+#[test]
+fn a_forced_detachment_needs_no_guest() {
+    let Some(kvm) = kvm() else { return };
+    let (mut monitor, disk, _console) = without_devices("wait", kvm, "ready\r\n");
+    let (mut client, mut events) = (monitor.connect(), monitor.connect());
+    is_done(events.request(&Request::Subscribe));
+    is_done(attach(&mut client, blk(&disk)));
+    is_done(detach(&mut client, VOLUME, true));
+    while !is_gone(&events.read()) {}
+    assert!(!is_locked(&disk));
+    assert_eq!(failure(detach(&mut client, VOLUME, true)), FailureKind::NoSuchDevice);
+    is_done(attach(&mut client, blk(&disk)));
+    is_done(client.request(&Request::Stop));
+    assert_eq!(monitor.wait().reason, EndReason::Stopped);
+}
+
+#[test]
+fn no_more_devices_are_attached_than_there_are_slots() {
+    let Some(kvm) = kvm() else { return };
+    let (monitor, disk, _console) = without_devices("wait", kvm, "ready\r\n");
+    let mut client = monitor.connect();
+    let disk_named = |id: usize| {
+        let mut device = blk(&disk);
+        device.spec.id = format!("vol-{id}");
+        device.spec.config = serde_json::json!({ "read_only": true, "queues": 1 });
+        device.files = vec![File::open(&disk).unwrap()];
+        device
+    };
+    for id in 1..=31 {
+        is_done(attach(&mut client, disk_named(id)));
+    }
+    assert_eq!(failure(attach(&mut client, disk_named(32))), FailureKind::Device);
+    is_done(detach(&mut client, "vol-7", false));
+}
+
+#[test]
+fn who_connects_to_a_guest_without_a_driver_or_a_machine_without_the_device_is_told_so() {
+    for (devices, why) in [(vec![vsock()], "no vsock driver"), (Vec::new(), "no vsock device")] {
+        let Some(kvm) = kvm() else { return };
+        let monitor = Monitor::start();
+        let kernel = guest("wait", monitor.directory());
+        status(monitor.launch(
+            kvm,
+            Machine {
+                devices,
+                ..Machine::small(&kernel)
+            },
+        ));
+        let mut client = monitor.connect();
+        match client.request(&Request::Vsock { port: 22 }) {
+            Response::Error(failure) if failure.kind == FailureKind::NotConnected => {
+                assert!(failure.message.contains(why), "{failure}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let mut other = monitor.connect();
+        assert_eq!(status(other.request(&Request::Status)).state, MachineState::Running);
+    }
 }
 
 /// Who the metadata service at `address` says that its guest is.
@@ -152,7 +340,7 @@ fn a_guest_is_answered_over_resets_and_hears_what_is_told_anew() {
     let told = client.request(&Request::Tell(Box::new(other.clone())));
     assert!(matches!(told, Response::Ok(Answer::Done)), "{told:?}");
     assert_eq!(instance_id(address), "i-2");
-    other.leases.clear();
+    other.metadata.options.hop_limit = 0;
     let refused = client.request(&Request::Tell(Box::new(other)));
     assert!(matches!(refused, Response::Error(failure) if failure.kind == FailureKind::BadRequest));
     assert_eq!(instance_id(address), "i-2");
@@ -294,6 +482,8 @@ fn a_guest_exchanges_frames_with_the_host_over_virtio_and_once_more_after_a_rese
             "mac": "02:00:5e:10:00:01", "mtu": 1500, "queue_pairs": 2, "offloads": true, "backend": "user_space", "limits": {"transmit": limit},
         }),
         files: Vec::new(),
+        slot: 1,
+        service: None,
     };
     let files = namespace.files();
     let devices = vec![Device { spec, files }];

@@ -4,8 +4,12 @@
 //! 64 KiB that is not all zero, in order, its number as eight bytes and its contents, the last block filled up with
 //! zeroes. Numbers are little-endian. So holes cost nothing, however large the disk is.
 
+use crate::sparse::{is_zero, next_data};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
 /// The size of a block, in bytes.
 pub(super) const BLOCK: usize = 64 << 10;
@@ -53,9 +57,58 @@ impl Digester {
     }
 }
 
+/// Reads all of a raw disk for its digest.
+///
+/// # Errors
+/// The disk can't be read.
+pub fn digest_of(disk: &File) -> io::Result<Digest> {
+    let size = disk.metadata()?.len();
+    let mut digester = Digester::new(size);
+    let mut block = vec![0; BLOCK];
+    let mut number = 0;
+    while let Some(data) = next_data(disk, number * BLOCK as u64, size)? {
+        number = number.max(data.start / BLOCK as u64);
+        let at = number * BLOCK as u64;
+        let length = usize::try_from(size - at).unwrap_or(BLOCK).min(BLOCK);
+        let contents = block.get_mut(..length).unwrap_or_default();
+        disk.read_exact_at(contents, at)?;
+        if !is_zero(contents) {
+            digester.block(number, contents);
+        }
+        number += 1;
+    }
+    Ok(digester.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_has_the_digest_of_its_contents_whatever_its_holes() {
+        let (sparse, full) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let size = 40 * BLOCK as u64 + 512;
+        sparse.set_len(size).unwrap();
+        full.write_all_at(&vec![0; usize::try_from(size).unwrap()], 0).unwrap();
+        let mut digester = Digester::new(size);
+        for (number, byte) in [(3, 7), (39, 8)] {
+            for disk in [&sparse, &full] {
+                disk.write_all_at(&[byte; BLOCK], number * BLOCK as u64).unwrap();
+            }
+            digester.block(number, &[byte; BLOCK]);
+        }
+        for disk in [&sparse, &full] {
+            disk.write_all_at(&[9; 512], size - 512).unwrap();
+        }
+        digester.block(40, &[9; 512]);
+        let digest = digester.finish();
+        assert_eq!(
+            (digest_of(&sparse).unwrap(), digest_of(&full).unwrap()),
+            (digest, digest)
+        );
+        sparse.write_all_at(&[1], 5).unwrap();
+        assert_ne!(digest_of(&sparse).unwrap(), digest);
+    }
 
     #[test]
     fn the_digest_is_what_its_definition_says() {

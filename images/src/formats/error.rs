@@ -1,6 +1,6 @@
 //! Why an image could not be imported.
 
-use super::Format;
+use super::{Format, OvaError};
 use crate::sparse::is_full;
 use std::io;
 
@@ -36,6 +36,9 @@ pub enum ImportError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The image is an OVA that is not as it must be.
+    #[error(transparent)]
+    Ova(#[from] OvaError),
     /// The disk in the image has no bytes, or more than any volume.
     #[error("The image holds a disk of {size} bytes; it must have at least 512 and at most 64 TiB")]
     Size {

@@ -1,16 +1,14 @@
 //! Importing: an image of any format becomes a sparse raw file.
 
 use super::digest::{BLOCK, Digester};
-use super::{Digest, Format, ImportError, MAX_SIZE, Source, detect, qcow2, raw, vhd, vmdk};
-use crate::sparse::is_zero;
+use super::window::Window;
+use super::{Digest, FileFormat, Format, ImportError, MAX_SIZE, Source, detect, ova, qcow2, raw, vhd, vmdk};
+use crate::sparse::{is_zero, write_data};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How much is read at once: a multiple of [`BLOCK`].
 const STEP: usize = 1 << 20;
-/// The smallest stretch of zeroes that becomes a hole.
-const PAGE: usize = 4096;
 
 /// A disk that was imported and is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub struct Imported {
     /// The digest of its contents; see [`Digest`].
     pub digest: Digest,
     /// The format that it came in.
-    pub format: Format,
+    pub format: FileFormat,
     /// The bytes that were written: what is not a hole.
     pub bytes_written: u64,
 }
@@ -37,13 +35,14 @@ pub struct Progress {
 /// Imports the image in `source` to the empty file `dest`, and syncs that and `dest_dir`, the directory that it was
 /// made in. Without `format` it is told by magic numbers. Zeroes become holes.
 ///
-/// `progress` is called for every MiB that was copied; `cancel` is looked at as often.
+/// `progress` is called for every MiB that was copied; `cancel` is looked at as often, and while an OVA is held against its
+/// manifest.
 ///
 /// # Errors
 /// See [`ImportError`]; the caller removes the destination then.
 pub fn import(
     source: &File,
-    format: Option<Format>,
+    format: Option<FileFormat>,
     dest: &File,
     dest_dir: &File,
     progress: &mut dyn FnMut(Progress),
@@ -57,11 +56,16 @@ pub fn import(
         size => return Err(ImportError::NotEmpty { size }),
     }
     let format = format.map_or_else(|| detect(source), Ok)?;
-    let mut image: Box<dyn Source + '_> = match format {
-        Format::Raw => Box::new(raw::Raw::open(source)?),
-        Format::Qcow2 => Box::new(qcow2::Qcow2::open(source)?),
-        Format::Vmdk => Box::new(vmdk::Vmdk::open(source)?),
-        Format::Vhd => Box::new(vhd::Vhd::open(source)?),
+    let whole = Window::whole(source).map_err(ImportError::read(0))?;
+    let (disk, disk_format) = match format {
+        FileFormat::Ova => ova::find_disk(whole, cancel)?,
+        FileFormat::Disk(format) => (whole, format),
+    };
+    let mut image: Box<dyn Source + '_> = match disk_format {
+        Format::Raw => Box::new(raw::Raw::open(disk)?),
+        Format::Qcow2 => Box::new(qcow2::Qcow2::open(&disk)?),
+        Format::Vmdk => Box::new(vmdk::Vmdk::open(&disk)?),
+        Format::Vhd => Box::new(vhd::Vhd::open(&disk)?),
     };
     let size = image.size();
     if !(512..=MAX_SIZE).contains(&size) {
@@ -122,27 +126,8 @@ impl Copy<'_> {
                 self.digester.block(start / BLOCK as u64, block);
             }
         }
-        // Pages that are not zero are written, those that lie side by side at once.
-        let mut run = 0..0;
-        for (page, start) in bytes.chunks(PAGE).zip((0..).step_by(PAGE)) {
-            match is_zero(page) {
-                false if run.end == start => run.end += page.len(),
-                false => {
-                    self.write(bytes, std::mem::replace(&mut run, start..start + page.len()), at)?;
-                }
-                true => {}
-            }
-        }
-        self.write(bytes, run, at)
-    }
-
-    fn write(&mut self, bytes: &[u8], run: std::ops::Range<usize>, at: u64) -> Result<(), ImportError> {
-        let offset = at + run.start as u64;
-        let run = bytes.get(run).unwrap_or_default();
-        self.dest
-            .write_all_at(run, offset)
-            .map_err(ImportError::write(self.written))?;
-        self.written += run.len() as u64;
+        let written = write_data(self.dest, bytes, at).map_err(ImportError::write(self.written))?;
+        self.written += written;
         Ok(())
     }
 }

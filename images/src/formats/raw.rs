@@ -1,19 +1,18 @@
 //! Raw images: the disk's bytes as they are. Their holes are not even looked at.
 
+use super::window::Window;
 use super::{ImportError, Source};
-use crate::sparse::next_data;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use crate::ReadAt;
 
 /// A raw image.
 pub(super) struct Raw<'f> {
-    file: &'f File,
+    file: Window<'f>,
     size: u64,
 }
 
 impl<'f> Raw<'f> {
-    pub(super) fn open(file: &'f File) -> Result<Self, ImportError> {
-        let size = file.metadata().map_err(ImportError::read(0))?.len();
+    pub(super) fn open(file: Window<'f>) -> Result<Self, ImportError> {
+        let size = file.size().map_err(ImportError::read(0))?;
         Ok(Self { file, size })
     }
 }
@@ -24,8 +23,7 @@ impl Source for Raw<'_> {
     }
 
     fn next_data(&mut self, at: u64) -> Result<u64, ImportError> {
-        let data = next_data(self.file, at, self.size).map_err(ImportError::read(at))?;
-        Ok(data.map_or(self.size, |data| data.start))
+        self.file.next_data(at).map_err(ImportError::read(at))
     }
 
     fn read(&mut self, buf: &mut [u8], at: u64) -> Result<(), ImportError> {

@@ -4,6 +4,9 @@ use crate::config::Place;
 use crate::model::NetworkInterface;
 use serde::Serialize;
 
+/// The owner of the addresses that EC2 gives by itself.
+const EC2: &str = "amazon";
+
 /// `NetworkInterfaceAssociation`, and with the first two members alone left out `InstanceNetworkInterfaceAssociation`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -23,9 +26,9 @@ impl WireAssociation {
     pub(in super::super) fn of(interface: &NetworkInterface, place: &Place) -> Option<Self> {
         let public = interface.public?;
         Some(Self {
-            allocation_id: Some(public.allocation.to_string()),
-            association_id: Some(public.association.to_string()),
-            ip_owner_id: place.account().to_owned(),
+            allocation_id: public.allocation.map(|id| id.to_string()),
+            association_id: public.allocation.map(|_| public.association.to_string()),
+            ip_owner_id: public.allocation.map_or(EC2, |_| place.account()).to_owned(),
             public_dns_name: "",
             public_ip: public.address.to_string(),
         })

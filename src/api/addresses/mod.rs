@@ -11,12 +11,12 @@ pub(super) use association::WireAssociation;
 use super::change::{Changed, change, tag};
 use super::tagging::{TagSpecification, TagSpecifications};
 use super::{ApiError, Call, Code, Operation, ids};
+use crate::instance::free_public_address;
 use crate::model::{AllocationId, ElasticAddress, ResourceId};
 use crate::store::{self, random_bits};
 use ipnet::Ipv4Net;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 
@@ -87,33 +87,24 @@ async fn allocate(call: Call, request: AllocateAddress) -> Result<Allocated, Api
 
 /// A free address of the pool; a certain one, if it is wanted.
 fn take(store: &Connection, pool: &[Ipv4Net], wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, ApiError> {
-    let taken: HashSet<Ipv4Addr> = store::addresses::list(store)?
-        .into_iter()
-        .map(|one| one.address)
-        .collect();
     match wanted {
         Some(address) if !pool.iter().any(|block| block.contains(&address)) => {
             let message =
                 format!("The address {address} is not of this host's pool (network.public_pool in kiln.toml)");
             Err(ApiError::new(Code::InvalidParameterValue, message))
         }
-        Some(address) if taken.contains(&address) => {
+        Some(address) if store::addresses::taken(store)?.contains(&address) => {
             let message = format!("The address {address} is allocated already");
             Err(ApiError::new(Code::InvalidIpAddressInUse, message))
         }
         Some(address) => Ok(address),
-        None => {
-            let mut free = pool.iter().flat_map(Ipv4Net::hosts);
-            free.find(|address| !taken.contains(address)).ok_or_else(|| {
-                let message = match pool.is_empty() {
-                    true => "This host has no public addresses: name some in network.public_pool of kiln.toml",
-                    false => {
-                        "All addresses of network.public_pool in kiln.toml are allocated: release one, or name more"
-                    }
-                };
-                ApiError::new(Code::InsufficientAddressCapacity, message)
-            })
-        }
+        None => free_public_address(store, pool)?.ok_or_else(|| {
+            let message = match pool.is_empty() {
+                true => "This host has no public addresses: name some in network.public_pool of kiln.toml",
+                false => "All addresses of network.public_pool in kiln.toml are allocated: release one, or name more",
+            };
+            ApiError::new(Code::InsufficientAddressCapacity, message)
+        }),
     }
 }
 

@@ -91,8 +91,12 @@ fn machine(store: &Connection, id: ImageId, all: bool) -> Result<Removed, ApiErr
     let resource = ResourceId::Image(id);
     let image = store::images::get(store, id)?.ok_or_else(|| image_not_found(resource))?;
     if image.state == ImageState::Pending {
-        let message = format!("The image {id} is still being imported; cancel its import task instead");
+        let message = format!("The image {id} is still being made; an import is ended by CancelImportTask");
         return Err(ApiError::new(Code::IncorrectState, message));
+    }
+    if image.attributes.protected {
+        let message = format!("The image {id} is protected: disable its deregistration protection first");
+        return Err(ApiError::new(Code::OperationNotPermitted, message));
     }
     store::images::remove(store, id)?;
     store::tags::remove_all(store, resource)?;

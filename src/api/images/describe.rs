@@ -5,9 +5,11 @@ use super::super::instant::instant;
 use super::super::paging::{MAX_RESULTS, Page};
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call};
-use super::{image_not_found, parse_image_id};
+use super::{WireProductCode, image_not_found, parse_image_id};
 use crate::config::Place;
-use crate::model::{Architecture, GIB, Image, ImageOwner, KernelImage, RamdiskImage, ResourceId, Tag};
+use crate::model::{
+    Architecture, GIB, Image, ImageOwner, KernelImage, LaunchPermission, RamdiskImage, ResourceId, Tag,
+};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -23,9 +25,10 @@ pub(super) struct DescribeImages {
     filters: Vec<Filter>,
     max_results: Option<i64>,
     next_token: Option<String>,
-    /// Images that are deprecated or disabled are listed, too; there are none.
+    /// Deprecated images are listed, too. Their owner sees them anyway, as EC2 has it, and here is no other.
     #[serde(rename = "IncludeDeprecated")]
     _include_deprecated: bool,
+    /// Images that are disabled are listed, too; there are none.
     #[serde(rename = "IncludeDisabled")]
     _include_disabled: bool,
 }
@@ -40,6 +43,8 @@ pub(super) struct DescribedImages {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireImage {
+    #[serde(skip)]
+    owner: ImageOwner,
     image_id: String,
     image_location: String,
     image_type: &'static str,
@@ -50,6 +55,8 @@ struct WireImage {
     public: bool,
     state: &'static str,
     state_reason: Option<StateReason>,
+    deprecation_time: Option<String>,
+    deregistration_protection: &'static str,
     architecture: &'static str,
     creation_date: String,
     kernel_id: Option<String>,
@@ -62,6 +69,8 @@ struct WireImage {
     ena_support: bool,
     platform_details: &'static str,
     usage_operation: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    product_codes: Vec<WireProductCode>,
     tags: Vec<WireTag>,
 }
 
@@ -72,11 +81,13 @@ struct StateReason {
     message: String,
 }
 
+/// `BlockDeviceMapping`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Mapping {
+pub(super) struct Mapping {
     device_name: String,
-    ebs: Ebs,
+    ebs: Option<Ebs>,
+    virtual_name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -89,8 +100,31 @@ struct Ebs {
     encrypted: bool,
 }
 
+/// The volumes of an image, and the names of its instances' own disks.
+pub(super) fn mappings(image: &Image) -> Vec<Mapping> {
+    let volumes = image.block_devices.iter().map(|device| Mapping {
+        device_name: device.device_name.clone(),
+        ebs: Some(Ebs {
+            snapshot_id: device.snapshot.to_string(),
+            volume_size: device.size.div_ceil(GIB),
+            volume_type: "gp3",
+            delete_on_termination: device.delete_on_termination,
+            encrypted: false,
+        }),
+        virtual_name: None,
+    });
+    let disks = image.instance_store.iter().map(|disk| Mapping {
+        device_name: disk.device_name.clone(),
+        ebs: None,
+        virtual_name: Some(disk.virtual_name.to_string()),
+    });
+    volumes.chain(disks).collect()
+}
+
 /// The account that EC2 shows as the owner of Amazon's own images.
 const AMAZON: &str = "137112412989";
+/// The account that EC2 shows as the owner of the Marketplace's images.
+const MARKETPLACE: &str = "679593333241";
 
 /// What all images have in common.
 struct Common {
@@ -103,9 +137,11 @@ struct Common {
 
 impl WireImage {
     fn new(place: &Place, common: Common, tags: Vec<Tag>) -> Self {
-        let (owner_id, alias) = match common.owner {
-            ImageOwner::Account => (place.account(), None),
-            ImageOwner::QuickStart => (AMAZON, Some("amazon")),
+        let owner_id = match common.owner {
+            ImageOwner::Account => place.account().into(),
+            ImageOwner::QuickStart => AMAZON.into(),
+            ImageOwner::Marketplace => MARKETPLACE.into(),
+            ImageOwner::Other(account) => account.to_string(),
         };
         Self {
             image_id: common.id.to_string(),
@@ -113,11 +149,15 @@ impl WireImage {
             image_type: common.image_type,
             name: None,
             description: common.description,
-            owner_id: owner_id.into(),
-            image_owner_alias: alias,
-            public: common.owner == ImageOwner::QuickStart,
+            owner_id,
+            image_owner_alias: common.owner.alias(),
+            // Another's image is here because everybody may launch it.
+            public: common.owner != ImageOwner::Account,
+            owner: common.owner,
             state: "available",
             state_reason: None,
+            deprecation_time: None,
+            deregistration_protection: "disabled",
             architecture: Architecture::X86_64.name(),
             creation_date: instant(common.created),
             kernel_id: None,
@@ -130,21 +170,13 @@ impl WireImage {
             ena_support: false,
             platform_details: "Linux/UNIX",
             usage_operation: "RunInstances",
+            product_codes: Vec::new(),
             tags: tags.into_iter().map(Into::into).collect(),
         }
     }
 
     fn machine(place: &Place, image: Image, tags: Vec<Tag>) -> Self {
-        let mappings = image.block_devices.into_iter().map(|device| Mapping {
-            device_name: device.device_name,
-            ebs: Ebs {
-                snapshot_id: device.snapshot.to_string(),
-                volume_size: device.size.div_ceil(GIB),
-                volume_type: "gp3",
-                delete_on_termination: device.delete_on_termination,
-                encrypted: false,
-            },
-        });
+        let mappings = mappings(&image);
         let common = Common {
             id: ResourceId::Image(image.id),
             image_type: "machine",
@@ -156,16 +188,23 @@ impl WireImage {
         Self {
             image_location: format!("{}/{}", shown.owner_id, image.name),
             name: Some(image.name),
+            public: shown.public || image.attributes.launch_permissions.contains(&LaunchPermission::All),
+            deprecation_time: image.attributes.deprecated.map(instant),
+            deregistration_protection: match image.attributes.protected {
+                true => "enabled-without-cooldown",
+                false => "disabled",
+            },
             state: image.state.name(),
             state_reason: image.state_reason.map(|message| StateReason {
                 code: "Server.InternalError",
                 message,
             }),
             architecture: image.architecture.name(),
+            product_codes: image.attributes.product_codes.into_iter().map(Into::into).collect(),
             kernel_id: image.kernel.map(|id| id.to_string()),
             ramdisk_id: image.ramdisk.map(|id| id.to_string()),
             root_device_name: Some(image.root_device_name),
-            block_device_mappings: mappings.collect(),
+            block_device_mappings: mappings,
             ..shown
         }
     }
@@ -195,7 +234,7 @@ impl WireImage {
     /// Whether one of the owners that were asked for has it; all do if none was.
     fn is_of(&self, owners: &[String]) -> bool {
         let is = |owner: &String| match owner.as_str() {
-            "self" => self.image_owner_alias.is_none(),
+            "self" => self.owner == ImageOwner::Account,
             owner => self.image_owner_alias == Some(owner) || self.owner_id == owner,
         };
         owners.is_empty() || owners.iter().any(is)
@@ -208,7 +247,7 @@ impl WireImage {
     }
 }
 
-const FILTERS: [&str; 26] = [
+const FILTERS: [&str; 28] = [
     "architecture",
     "block-device-mapping.delete-on-termination",
     "block-device-mapping.device-name",
@@ -229,6 +268,8 @@ const FILTERS: [&str; 26] = [
     "owner-alias",
     "owner-id",
     "platform",
+    "product-code",
+    "product-code.type",
     "ramdisk-id",
     "root-device-name",
     "root-device-type",
@@ -243,7 +284,7 @@ impl WireImage {
             return self
                 .block_device_mappings
                 .iter()
-                .map(|mapping| mapping.filter_value(name))
+                .filter_map(|mapping| mapping.filter_value(name))
                 .collect();
         }
         let one = match name {
@@ -263,6 +304,17 @@ impl WireImage {
             "kernel-id" => return self.kernel_id.iter().cloned().collect(),
             "name" => return self.name.iter().cloned().collect(),
             "owner-alias" => return self.image_owner_alias.iter().map(ToString::to_string).collect(),
+            "product-code" => {
+                return self
+                    .product_codes
+                    .iter()
+                    .map(|code| code.product_code_id.clone())
+                    .collect();
+            }
+            "product-code.type" => {
+                let types = self.product_codes.iter().map(|code| code.product_code_type.to_owned());
+                return types.collect();
+            }
             "ramdisk-id" => return self.ramdisk_id.iter().cloned().collect(),
             "root-device-name" => return self.root_device_name.iter().cloned().collect(),
             "state-reason-message" => return self.state_reason.iter().map(|reason| reason.message.clone()).collect(),
@@ -279,15 +331,18 @@ impl WireImage {
 }
 
 impl Mapping {
-    fn filter_value(&self, name: &str) -> String {
-        match name {
-            "delete-on-termination" => self.ebs.delete_on_termination.to_string(),
-            "encrypted" => self.ebs.encrypted.to_string(),
-            "snapshot-id" => self.ebs.snapshot_id.clone(),
-            "volume-size" => self.ebs.volume_size.to_string(),
-            "volume-type" => self.ebs.volume_type.into(),
-            _ => self.device_name.clone(),
+    fn filter_value(&self, name: &str) -> Option<String> {
+        if name == "device-name" {
+            return Some(self.device_name.clone());
         }
+        let ebs = self.ebs.as_ref()?;
+        Some(match name {
+            "delete-on-termination" => ebs.delete_on_termination.to_string(),
+            "encrypted" => ebs.encrypted.to_string(),
+            "snapshot-id" => ebs.snapshot_id.clone(),
+            "volume-size" => ebs.volume_size.to_string(),
+            _ => ebs.volume_type.into(),
+        })
     }
 }
 

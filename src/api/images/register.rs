@@ -1,14 +1,15 @@
 //! RegisterImage: an image out of snapshots that are there, with a kernel of its own if it names one.
 
 use super::super::tagging::{TagSpecification, TagSpecifications};
-use super::super::{ApiError, Call, Code, ids};
+use super::super::{ApiError, Call, Code, ids, instance_store};
 use crate::model::{
-    Architecture, BlockDevice, GIB, Image, ImageId, ImageOwner, ImageState, KernelId, RamdiskId, ResourceId, Snapshot,
-    SnapshotId, SnapshotState, Tag,
+    Architecture, BlockDevice, GIB, Image, ImageId, ImageOwner, ImageState, InstanceStoreMapping, KernelId, RamdiskId,
+    ResourceId, Snapshot, SnapshotId, SnapshotState, Tag,
 };
 use crate::store::{self, random_bits};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use time::OffsetDateTime;
 
 #[derive(Deserialize, Default)]
@@ -33,7 +34,9 @@ pub(super) struct RegisterImage {
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
 struct Mapping {
     device_name: Option<String>,
-    ebs: Ebs,
+    ebs: Option<Ebs>,
+    /// Which disk of its instances' type it is.
+    virtual_name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -61,15 +64,18 @@ struct Registration {
     architecture: Architecture,
     kernel: Option<KernelId>,
     ramdisk: Option<RamdiskId>,
-    root: Root,
+    root_device_name: String,
+    devices: Vec<Device>,
+    instance_store: Vec<InstanceStoreMapping>,
     tags: Vec<Tag>,
 }
 
-struct Root {
-    device_name: String,
+/// A volume of the image.
+struct Device {
+    name: String,
     snapshot: SnapshotId,
     size: Option<u64>,
-    delete_on_termination: bool,
+    delete_on_termination: Option<bool>,
 }
 
 impl TryFrom<RegisterImage> for Registration {
@@ -107,13 +113,16 @@ impl TryFrom<RegisterImage> for Registration {
                 "The request must contain the parameter Name",
             ));
         };
+        let (devices, instance_store) = devices(request.block_device_mappings)?;
         Ok(Self {
             name: parse_name(&name)?,
             description: request.description,
             architecture,
             kernel,
             ramdisk,
-            root: Root::new(request.block_device_mappings, request.root_device_name)?,
+            root_device_name: root(&devices, request.root_device_name)?,
+            devices,
+            instance_store,
             tags: TagSpecifications::new(request.tag_specifications, &["image"])?
                 .of("image")
                 .to_vec(),
@@ -121,36 +130,80 @@ impl TryFrom<RegisterImage> for Registration {
     }
 }
 
-impl Root {
-    fn new(mappings: Vec<Mapping>, root_device_name: Option<String>) -> Result<Self, ApiError> {
-        let invalid = |message: String| Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
-        let mut mappings = mappings.into_iter();
-        let Some(mapping) = mappings.next() else {
-            let message = "The request must contain the parameter BlockDeviceMappings, with the root device's snapshot";
-            return Err(ApiError::new(Code::MissingParameter, message));
-        };
-        if mappings.next().is_some() {
-            let message = "Images have one volume, the root; further BlockDeviceMappings are not served";
-            return Err(ApiError::new(Code::UnsupportedOperation, message));
+/// The volumes of the image, and the names of its instances' own disks.
+fn devices(mappings: Vec<Mapping>) -> Result<(Vec<Device>, Vec<InstanceStoreMapping>), ApiError> {
+    let (mut devices, mut disks, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+    for mapping in mappings {
+        let name = parse_device_name(mapping.device_name.unwrap_or_default())?;
+        if !names.insert(name.clone()) {
+            let message = "Each device of an image is mapped once";
+            return Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
         }
-        let Some(device_name) = mapping.device_name.filter(|name| is_device_name(name)) else {
-            return invalid("A device name is like /dev/sda1: /dev/ and letters and digits".into());
-        };
-        if root_device_name.as_ref().is_some_and(|root| *root != device_name) {
-            return invalid(format!("The root device is not mapped; {device_name} is"));
+        match mapping.virtual_name {
+            Some(disk) => disks.push(instance_store::mapping(name, &disk, mapping.ebs.is_some())?),
+            None => devices.push(Device::new(name, mapping.ebs.unwrap_or_default())?),
         }
-        let Some(snapshot) = mapping.ebs.snapshot_id else {
-            return invalid(format!("The root device {device_name} needs an Ebs.SnapshotId"));
+    }
+    instance_store::once_each(&disks)?;
+    Ok((devices, disks))
+}
+
+/// The device that the image boots from: of several it must be named.
+fn root(devices: &[Device], named: Option<String>) -> Result<String, ApiError> {
+    let invalid = |message: String| Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
+    let Some(first) = devices.first() else {
+        let message = "The request must contain the parameter BlockDeviceMappings, with the root device's snapshot";
+        return Err(ApiError::new(Code::MissingParameter, message));
+    };
+    let names: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
+    match named {
+        None if devices.len() == 1 => Ok(first.name.clone()),
+        None => Err(ApiError::new(
+            Code::MissingParameter,
+            "An image with several volumes must name its RootDeviceName",
+        )),
+        Some(named) if names.contains(&named.as_str()) => Ok(named),
+        Some(_) => invalid(format!("The root device is not mapped; {} is", names.join(", "))),
+    }
+}
+
+impl Device {
+    fn new(name: String, ebs: Ebs) -> Result<Self, ApiError> {
+        let Some(snapshot) = ebs.snapshot_id else {
+            let message = format!("The device {name} needs an Ebs.SnapshotId");
+            return Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
         };
-        if mapping.ebs.encrypted {
+        if ebs.encrypted {
             let message = "Encrypted volumes are not served";
             return Err(ApiError::new(Code::UnsupportedOperation, message));
         }
         Ok(Self {
-            device_name,
+            name,
             snapshot: ids::parse(&snapshot, Code::InvalidSnapshotIdMalformed)?,
-            size: mapping.ebs.volume_size.map(gibibytes).transpose()?,
-            delete_on_termination: mapping.ebs.delete_on_termination.unwrap_or(true),
+            size: ebs.volume_size.map(gibibytes).transpose()?,
+            delete_on_termination: ebs.delete_on_termination,
+        })
+    }
+
+    /// As images have it, if its snapshot is there.
+    fn block_device(&self, store: &Connection, is_root: bool) -> Result<BlockDevice, ApiError> {
+        let snapshot = completed(store, self.snapshot)?;
+        let least = snapshot.size.div_ceil(GIB) * GIB;
+        let size = self.size.unwrap_or(least);
+        if size < least {
+            let (size, least) = (size / GIB, least / GIB);
+            let message = format!(
+                "Volume of size {size}GB is smaller than snapshot '{}', expect size >= {least}GB",
+                snapshot.id
+            );
+            return Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
+        }
+        Ok(BlockDevice {
+            device_name: self.name.clone(),
+            snapshot: self.snapshot,
+            size,
+            // As EC2 has it: the root goes with its instance, and others stay.
+            delete_on_termination: self.delete_on_termination.unwrap_or(is_root),
         })
     }
 }
@@ -169,9 +222,14 @@ fn gibibytes(size: i64) -> Result<u64, ApiError> {
     }
 }
 
-fn is_device_name(name: &str) -> bool {
-    let rest = name.strip_prefix("/dev/").unwrap_or(name);
-    (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Checks the name of an image's device.
+pub(super) fn parse_device_name(name: String) -> Result<String, ApiError> {
+    let rest = name.strip_prefix("/dev/").unwrap_or(&name);
+    if (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(name);
+    }
+    let message = "A device name is like /dev/sda1: /dev/ and letters and digits";
+    Err(ApiError::new(Code::InvalidBlockDeviceMapping, message))
 }
 
 /// Checks an image's name: 3 to 128 characters of those that EC2 allows.
@@ -179,8 +237,7 @@ fn is_device_name(name: &str) -> bool {
 /// # Errors
 /// `InvalidAMIName.Malformed`.
 pub fn parse_name(name: &str) -> Result<String, ApiError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " ()[]./-'@_".contains(c);
-    if (3..=128).contains(&name.len()) && name.chars().all(allowed) {
+    if Image::is_name(name) {
         return Ok(name.into());
     }
     let message = "An image's name has 3 to 128 characters: letters, digits, spaces and ()[]./-'@_";
@@ -214,17 +271,12 @@ impl Registration {
     /// The image, if all that it is made of is there.
     fn image(&self, store: &Connection, id: ImageId) -> Result<Image, ApiError> {
         name_is_free(store, ImageOwner::Account, &self.name)?;
-        let snapshot = completed(store, self.root.snapshot)?;
-        let least = snapshot.size.div_ceil(GIB) * GIB;
-        let size = self.root.size.unwrap_or(least);
-        if size < least {
-            let (size, least) = (size / GIB, least / GIB);
-            let message = format!(
-                "Volume of size {size}GB is smaller than snapshot '{}', expect size >= {least}GB",
-                snapshot.id
-            );
-            return Err(ApiError::new(Code::InvalidBlockDeviceMapping, message));
-        }
+        let is_root = |device: &Device| device.name == self.root_device_name;
+        let devices = self
+            .devices
+            .iter()
+            .map(|device| device.block_device(store, is_root(device)));
+        let block_devices = devices.collect::<Result<_, _>>()?;
         if let Some(kernel) = self.kernel
             && store::kernels::get(store, kernel)?.is_none()
         {
@@ -243,15 +295,12 @@ impl Registration {
             state: ImageState::Available,
             state_reason: None,
             architecture: self.architecture,
-            root_device_name: self.root.device_name.clone(),
-            block_devices: vec![BlockDevice {
-                device_name: self.root.device_name.clone(),
-                snapshot: self.root.snapshot,
-                size,
-                delete_on_termination: self.root.delete_on_termination,
-            }],
+            root_device_name: self.root_device_name.clone(),
+            block_devices,
+            instance_store: self.instance_store.clone(),
             kernel: self.kernel,
             ramdisk: self.ramdisk,
+            attributes: crate::model::ImageAttributes::default(),
             created: OffsetDateTime::now_utc(),
         })
     }
@@ -271,7 +320,7 @@ fn completed(store: &Connection, id: SnapshotId) -> Result<Snapshot, ApiError> {
 }
 
 /// Refuses a name that the owner has given to another image.
-fn name_is_free(store: &Connection, owner: ImageOwner, name: &str) -> Result<(), ApiError> {
+pub(super) fn name_is_free(store: &Connection, owner: ImageOwner, name: &str) -> Result<(), ApiError> {
     match store::images::by_name(store, owner, name)? {
         Some(other) => {
             let message = format!("AMI name {name} is already in use by AMI {}", other.id);

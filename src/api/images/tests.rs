@@ -193,3 +193,88 @@ async fn a_snapshot_stays_as_long_as_an_image_needs_it() {
     }
     world.assert_files(&[]).await;
 }
+
+#[tokio::test]
+async fn an_image_is_what_its_owner_says_of_it() {
+    let (world, snapshot) = world().await;
+    let made = world
+        .call("RegisterImage", register("mine", &snapshot, json!({})))
+        .await
+        .unwrap();
+    let id = made["ImageId"].as_str().unwrap();
+    let of = |more: Value| {
+        let mut request = json!({"ImageId": id});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        request
+    };
+    let shown = |filters: Value| {
+        let world = &world;
+        async move { world.call("DescribeImages", filters).await.unwrap()["Images"].clone() }
+    };
+    let attribute = |name: &str| {
+        let (world, request) = (&world, of(json!({"Attribute": name})));
+        async move { world.call("DescribeImageAttribute", request).await.unwrap() }
+    };
+    for change in [
+        json!({"Description": {"Value": "the first"}}),
+        json!({"Attribute": "description", "Value": "the second"}),
+        json!({"LaunchPermission": {"Add": [{"Group": "all"}, {"UserId": "123456789012"}]}}),
+        json!({"OperationType": "remove", "UserIds": ["123456789012"]}),
+    ] {
+        world.call("ModifyImageAttribute", of(change)).await.unwrap();
+    }
+    assert_eq!(attribute("description").await["Description"]["Value"], "the second");
+    assert_eq!(
+        attribute("launchPermission").await["LaunchPermissions"],
+        json!([{"Group": "all"}])
+    );
+    let public = json!({"Filters": [{"Name": "is-public", "Values": ["true"]}], "ExecutableUsers": ["all"]});
+    assert_eq!(shown(public.clone()).await.as_array().unwrap().len(), 1);
+    let reset = of(json!({"Attribute": "launchPermission"}));
+    world.call("ResetImageAttribute", reset).await.unwrap();
+    assert_eq!(shown(public).await, json!([]));
+    assert_eq!(attribute("launchPermission").await["LaunchPermissions"], json!([]));
+    for (change, code) in [
+        (json!({}), "MissingParameter"),
+        (
+            json!({"LaunchPermission": {"Add": [{"Group": "some"}]}}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"LaunchPermission": {"Add": [{"UserId": "1"}]}}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"Description": {"Value": "a"}, "UserGroups": ["all"]}),
+            "InvalidParameterCombination",
+        ),
+    ] {
+        let refused = world.refused("ModifyImageAttribute", of(change.clone())).await;
+        assert_eq!(refused, code, "{change}");
+    }
+
+    let at = json!({"DeprecateAt": "2030-01-01T00:00:00Z"});
+    world.call("EnableImageDeprecation", of(at)).await.unwrap();
+    world
+        .call("EnableImageDeregistrationProtection", of(json!({})))
+        .await
+        .unwrap();
+    let image = shown(json!({"ImageIds": [id]})).await[0].clone();
+    assert_eq!(image["DeprecationTime"], "2030-01-01T00:00:00.000Z");
+    assert_eq!(image["DeregistrationProtection"], "enabled-without-cooldown");
+    assert_eq!(
+        world.refused("DeregisterImage", of(json!({}))).await,
+        "OperationNotPermitted"
+    );
+    world
+        .call("DisableImageDeregistrationProtection", of(json!({})))
+        .await
+        .unwrap();
+    world.call("DisableImageDeprecation", of(json!({}))).await.unwrap();
+    let image = shown(json!({"ImageIds": [id]})).await[0].clone();
+    assert!(image.get("DeprecationTime").is_none());
+    world.call("DeregisterImage", of(json!({}))).await.unwrap();
+}

@@ -1,7 +1,7 @@
 //! CancelImportTask.
 
-use super::super::{ApiError, Call, Code, ids};
-use crate::model::{ImportState, ImportTaskId};
+use super::super::{ApiError, Call, Code, ids, tasks};
+use crate::model::{ImportTaskId, TaskState};
 use crate::store;
 use serde::{Deserialize, Serialize};
 
@@ -35,26 +35,16 @@ pub(super) async fn cancel(call: Call, request: CancelImportTask) -> Result<Canc
         .read(move |store| store::imports::get(store, id))
         .await?;
     let task = task.ok_or_else(|| ids::not_found(Code::InvalidConversionTaskId, "import task", &[id]))?;
-    let not_active = |state: &str| {
-        let message = format!("The import task {id} is {state}; only an active one can be cancelled");
-        ApiError::new(Code::IncorrectState, message)
-    };
-    if task.state != ImportState::Active {
-        return Err(not_active(task.state.name()));
-    }
-    call.checked()?;
     let reason = request.cancel_reason.unwrap_or_default();
     let reason: String = reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
     let why = match reason.as_str() {
         "" => "Cancelled by a user".to_owned(),
         reason => format!("Cancelled by a user: {reason}"),
     };
-    if !call.world.imports.cancel(id, why) {
-        return Err(not_active("about to end"));
-    }
+    tasks::cancel(&call, &call.world.imports.jobs, ("import task", id, task.state), why)?;
     Ok(Cancelled {
         import_task_id: id.to_string(),
-        previous_state: ImportState::Active.name(),
+        previous_state: TaskState::Active.name(),
         state: "deleting",
     })
 }

@@ -1,13 +1,14 @@
 //! ImportImage.
 
+use super::super::files::for_reading;
 use super::super::images::parse_name;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
 use super::super::{ApiError, Call, Code};
+use super::disk;
 use super::tasks::{ImageTask, describe_image_task};
-use super::{disk, open_file};
 use crate::imports::{DiskSource, ImageOrder, KernelSource, Makes, Order};
-use crate::model::{Architecture, ImageOwner};
+use crate::model::{AccountId, Architecture, ImageOwner, ProductCode};
 use serde::Deserialize;
 use std::fs::File;
 
@@ -18,9 +19,13 @@ pub(super) struct ImportImage {
     client_token: Option<String>,
     description: Option<String>,
     disk_containers: Vec<Container>,
-    /// kiln's own: `amazon` for Quick Start images.
+    /// kiln's own: `amazon` for Quick Start images, `aws-marketplace` for those of the Marketplace.
     image_owner_alias: Option<String>,
+    /// kiln's own: the account that a Community image is of.
+    owner_id: Option<String>,
     platform: Option<String>,
+    /// kiln's own: what an image of the Marketplace is sold as.
+    product_codes: Vec<WireProductCode>,
     tag_specifications: Vec<TagSpecification>,
 }
 
@@ -33,6 +38,13 @@ struct Container {
     _description: Option<String>,
     format: Option<String>,
     url: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct WireProductCode {
+    product_code_id: String,
+    product_code_type: Option<String>,
 }
 
 /// The longest command line, in bytes: what x86 kernels take (`COMMAND_LINE_SIZE`), without the final zero.
@@ -61,11 +73,11 @@ impl Contents {
             let url = container.url.as_deref();
             let twice = match kind {
                 Some("kernel") => {
-                    let file = open_file(&mut call.files, &member, url)?;
+                    let file = for_reading(&mut call.files, &member, url)?;
                     let command_line = parse_command_line(container.command_line.unwrap_or_default())?;
                     kernel.replace(KernelSource { file, command_line }).is_some()
                 }
-                Some(_) => ramdisk.replace(open_file(&mut call.files, &member, url)?).is_some(),
+                Some(_) => ramdisk.replace(for_reading(&mut call.files, &member, url)?).is_some(),
                 None => {
                     disks.push(disk(&mut call.files, &member, format.as_deref(), url)?);
                     disks.len() > 1
@@ -98,15 +110,58 @@ fn parse_command_line(text: String) -> Result<String, ApiError> {
     Ok(text)
 }
 
-fn parse_owner(alias: Option<&str>) -> Result<ImageOwner, ApiError> {
-    match alias {
-        None => Ok(ImageOwner::Account),
-        Some("amazon") => Ok(ImageOwner::QuickStart),
-        Some(_) => {
-            let message = "ImageOwnerAlias must be amazon, for a Quick Start image, or absent";
-            Err(ApiError::new(Code::InvalidParameterValue, message))
+/// Whose the image is to be: the alias, or another account than this one.
+fn parse_owner(alias: Option<&str>, account: Option<&str>, own: &str) -> Result<ImageOwner, ApiError> {
+    let invalid = |message: String| Err(ApiError::new(Code::InvalidParameterValue, message));
+    match (alias, account) {
+        (None, None) => Ok(ImageOwner::Account),
+        (Some(_), Some(_)) => {
+            let message = "An image has an ImageOwnerAlias or an OwnerId, not both";
+            Err(ApiError::new(Code::InvalidParameterCombination, message))
+        }
+        (Some(alias), None) => ImageOwner::from_alias(alias).map_or_else(
+            || invalid("ImageOwnerAlias must be amazon, for a Quick Start image, aws-marketplace, or absent".into()),
+            Ok,
+        ),
+        // What comes from elsewhere must not stand among those that --owners self finds.
+        (None, Some(account)) if account == own => invalid(format!(
+            "OwnerId: {account} is this host's own account; an image without an OwnerId is its own"
+        )),
+        (None, Some(account)) => match account.parse::<AccountId>() {
+            Ok(account) => Ok(ImageOwner::Other(account)),
+            Err(error) => invalid(format!("OwnerId: {error}, not {}", account.escape_debug())),
+        },
+    }
+}
+
+/// The codes, which only images of the Marketplace have.
+fn parse_product_codes(codes: Vec<WireProductCode>, owner: ImageOwner) -> Result<Vec<ProductCode>, ApiError> {
+    if !codes.is_empty() && owner != ImageOwner::Marketplace {
+        let message = "ProductCodes go with the ImageOwnerAlias aws-marketplace only";
+        return Err(ApiError::new(Code::InvalidParameterCombination, message));
+    }
+    let invalid = |message: String| ApiError::new(Code::InvalidParameterValue, message);
+    if codes.len() > ProductCode::MAX_COUNT {
+        return Err(invalid(format!(
+            "ProductCodes: An image has at most {}",
+            ProductCode::MAX_COUNT
+        )));
+    }
+    let mut parsed: Vec<ProductCode> = Vec::with_capacity(codes.len());
+    for code in codes {
+        if code.product_code_type.is_some_and(|kind| kind != "marketplace") {
+            return Err(invalid(
+                "ProductCodes: Only those of the type marketplace are served".into(),
+            ));
+        }
+        let id = code.product_code_id;
+        let code = ProductCode::marketplace(&id)
+            .ok_or_else(|| invalid(format!("ProductCodes: {} is no product code", id.escape_debug())))?;
+        if !parsed.contains(&code) {
+            parsed.push(code);
         }
     }
+    Ok(parsed)
 }
 
 impl ImportImage {
@@ -127,7 +182,9 @@ impl ImportImage {
         // EC2 gives an imported image no way to be named; its Name tag is what people would call it.
         let name = tags.of("image").iter().find(|tag| tag.key == "Name");
         let name = name.map(|tag| parse_name(&tag.value)).transpose()?;
-        let owner = parse_owner(self.image_owner_alias.as_deref())?;
+        let own = call.world.config.place.account();
+        let owner = parse_owner(self.image_owner_alias.as_deref(), self.owner_id.as_deref(), own)?;
+        let product_codes = parse_product_codes(self.product_codes, owner)?;
         let token = ClientToken::new(self.client_token, call.digest)?;
         let Contents { disk, kernel, ramdisk } = Contents::new(call, self.disk_containers)?;
         Ok(Order {
@@ -138,6 +195,7 @@ impl ImportImage {
             makes: Makes::Image(Box::new(ImageOrder {
                 name,
                 owner,
+                product_codes,
                 architecture,
                 kernel,
                 ramdisk,

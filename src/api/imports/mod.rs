@@ -10,11 +10,10 @@ mod snapshot;
 mod tasks;
 
 use super::call::Files;
+use super::files::for_reading;
 use super::{ApiError, Code, Operation};
 use crate::imports::{BeginImportError, DiskSource};
-use kiln_images::formats::Format;
-use rustix::fs::OFlags;
-use std::fs::File;
+use kiln_images::formats::FileFormat;
 
 /// The operations of this family.
 pub fn rows() -> Vec<Operation> {
@@ -40,39 +39,13 @@ impl From<BeginImportError> for ApiError {
     }
 }
 
-/// The file that a container of the request names: a regular one that is open for reading.
-fn open_file(files: &mut Files, member: &str, url: Option<&str>) -> Result<File, ApiError> {
-    let Some(url) = url else {
-        let message =
-            format!("The request must contain the parameter {member}.Url, fd:0 for the first file that comes along");
-        return Err(ApiError::new(Code::MissingParameter, message));
-    };
-    let member = format!("{member}.Url");
-    let file = File::from(files.take(&member, url)?);
-    let invalid = |why: &str| {
-        ApiError::new(
-            Code::InvalidParameterValue,
-            format!("{member}: The file behind {url} {why}"),
-        )
-    };
-    let metadata = file.metadata().map_err(|_| invalid("can't be looked at"))?;
-    if !metadata.is_file() {
-        return Err(invalid("is not a regular file"));
-    }
-    let flags = rustix::fs::fcntl_getfl(&file).map_err(|_| invalid("can't be looked at"))?;
-    if flags.contains(OFlags::PATH) || flags.contains(OFlags::WRONLY) {
-        return Err(invalid("is not open for reading"));
-    }
-    Ok(file)
-}
-
 /// The disk of a container.
 fn disk(files: &mut Files, member: &str, format: Option<&str>, url: Option<&str>) -> Result<DiskSource, ApiError> {
-    let format: Option<Format> = format
+    let format: Option<FileFormat> = format
         .map(str::parse)
         .transpose()
         .map_err(|error| ApiError::new(Code::InvalidParameterValue, format!("{member}.Format: {error}")))?;
-    let file = open_file(files, member, url)?;
+    let file = for_reading(files, member, url)?;
     Ok(DiskSource { file, format })
 }
 

@@ -3,9 +3,10 @@
 use super::super::filter::{Filter, Filters};
 use super::super::paging::{MAX_RESULTS, Page};
 use super::super::tagging::WireTag;
+use super::super::tasks::Standing;
 use super::super::{ApiError, Call, Code, ids};
 use crate::imports::Imports;
-use crate::model::{Architecture, ImportState, ImportTask, ImportTaskId, ResourceId, Tag};
+use crate::model::{Architecture, ImportTask, ImportTaskId, ResourceId, Tag, TaskState};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -81,30 +82,9 @@ struct SnapshotTaskDetail {
     status_message: Option<String>,
 }
 
-/// How a task stands right now.
-struct Standing {
-    status: &'static str,
-    progress: String,
-    message: Option<String>,
-}
-
-impl Standing {
-    fn new(imports: &Imports, task: &ImportTask) -> Self {
-        let active = task.state == ImportState::Active;
-        let ending = active && imports.is_ending(task.id);
-        let status = if ending { "deleting" } else { task.state.name() };
-        let progress = imports.progress(task.id).filter(|_| active).unwrap_or(task.progress);
-        let message = match progress {
-            _ if !active => task.message.clone(),
-            0 => Some("pending".into()),
-            _ => Some("converting".into()),
-        };
-        Self {
-            status,
-            progress: progress.to_string(),
-            message,
-        }
-    }
+fn standing(imports: &Imports, task: &ImportTask) -> Standing {
+    let watch = imports.jobs.watch(task.id);
+    Standing::new(task.state, task.progress, task.message.as_deref(), watch.as_deref())
 }
 
 /// A task as EC2 shows it.
@@ -113,8 +93,8 @@ pub(super) fn describe_image_task(imports: &Imports, task: ImportTask, tags: Vec
         status,
         progress,
         message,
-    } = Standing::new(imports, &task);
-    let made = task.state == ImportState::Completed;
+    } = standing(imports, &task);
+    let made = task.state == TaskState::Completed;
     ImageTask {
         import_task_id: task.id.to_string(),
         architecture: Architecture::X86_64.name(),
@@ -141,8 +121,8 @@ pub(super) fn describe_snapshot_task(imports: &Imports, task: ImportTask, tags: 
         status,
         progress,
         message,
-    } = Standing::new(imports, &task);
-    let made = task.state == ImportState::Completed;
+    } = standing(imports, &task);
+    let made = task.state == TaskState::Completed;
     SnapshotTask {
         import_task_id: task.id.to_string(),
         description: task.description.clone(),
@@ -203,7 +183,7 @@ async fn describe(
     let passing = all.into_iter().filter(|(task, tags)| {
         let tags = tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
         let asked = ids.is_empty() || ids.contains(&task.id);
-        asked && filters.pass(|_| vec![Standing::new(&call.world.imports, task).status.into()], tags)
+        asked && filters.pass(|_| vec![standing(&call.world.imports, task).status.into()], tags)
     });
     Ok(page.cut(passing, |(task, _)| task.id.to_string()))
 }

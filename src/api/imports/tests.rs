@@ -1,9 +1,10 @@
 //! Imports into a real directory.
 
 use super::super::testing::{TestWorld, file};
-use crate::model::{GIB, ImportImageTaskId, ImportState, ImportTask, ImportTaskId, SnapshotId};
+use crate::model::{GIB, ImportImageTaskId, ImportTask, ImportTaskId, SnapshotId, TaskState};
 use crate::store::{self, ledger};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use time::OffsetDateTime;
@@ -165,6 +166,61 @@ async fn what_is_no_disk_or_no_kernel_ends_as_deleted_and_leaves_nothing() {
     assert_eq!(text(&world.ended(&task).await, "Status"), "completed");
 }
 
+/// An OVA with a disk and a digest of it.
+fn ova(digest_of_disk: &str) -> OwnedFd {
+    let descriptor = br#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+        <References><File ovf:id="file1" ovf:href="vm-disk1.img"/></References>
+        <DiskSection><Disk ovf:diskId="disk1" ovf:fileRef="file1" ovf:capacity="1048576"/></DiskSection></Envelope>"#;
+    let digest = Sha256::digest(descriptor);
+    let manifest = format!("SHA256(vm.ovf)= {digest:x}\nSHA256(vm-disk1.img)= {digest_of_disk}\n");
+    let mut archive = tar::Builder::new(tempfile::tempfile().unwrap());
+    let disk = vec![7; MIB as usize];
+    for (name, contents) in [
+        ("vm.ovf", &descriptor[..]),
+        ("vm.mf", manifest.as_bytes()),
+        ("vm-disk1.img", &disk),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(contents.len() as u64);
+        archive.append_data(&mut header, name, contents).unwrap();
+    }
+    archive.into_inner().unwrap().into()
+}
+
+#[tokio::test]
+async fn an_ova_becomes_an_image_and_a_damaged_one_says_which_file_it_is() {
+    let world = TestWorld::new().await;
+    let digest = format!("{:x}", Sha256::digest(vec![7; MIB as usize]));
+    let request = json!({"DiskContainers": [{"Format": "OVA", "Url": "fd:0"}], "TagSpecifications": name("appliance")});
+    let task = world
+        .call_with("ImportImage", request.clone(), vec![ova(&digest)])
+        .await
+        .unwrap();
+    let task = world.ended(&task).await;
+    assert_eq!(text(&task, "Status"), "completed", "{task}");
+    let detail = &task["SnapshotDetails"][0];
+    assert_eq!(text(detail, "Format"), "ova");
+    let snapshot = text(detail, "SnapshotId").parse().unwrap();
+    let disk = std::fs::read(world.world.layout.snapshot(snapshot)).unwrap();
+    assert!(disk == vec![7; MIB as usize]);
+    let request = json!({"DiskContainer": {"Url": "fd:0"}});
+    for (digest, says) in [
+        (&*digest, None),
+        ("00", Some("the contents of \"vm-disk1.img\" are not those")),
+    ] {
+        let task = world
+            .call_with("ImportSnapshot", request.clone(), vec![ova(digest)])
+            .await
+            .unwrap();
+        let task = world.ended(&task).await;
+        let detail = &task["SnapshotTaskDetail"];
+        match says {
+            None => assert_eq!(text(detail, "Status"), "completed", "{task}"),
+            Some(says) => assert!(text(detail, "StatusMessage").contains(says), "{task}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_import_leaves_nothing_and_says_why() {
     let world = TestWorld::new().await;
@@ -193,7 +249,7 @@ async fn an_import_that_died_with_the_daemon_is_taken_away_at_the_next_start() {
         id: ImportTaskId::Image(ImportImageTaskId::from_random(1)),
         client_token: None,
         request_digest: String::new(),
-        state: ImportState::Active,
+        state: TaskState::Active,
         progress: 0,
         message: None,
         description: None,
@@ -412,4 +468,88 @@ async fn a_quick_start_image_is_amazons_and_a_name_is_unique_with_its_owner() {
         images[0]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"],
         64 * MIB / GIB + 1
     );
+}
+
+#[tokio::test]
+async fn images_of_other_owners_are_public_and_found_by_their_category() {
+    let world = TestWorld::new().await;
+    let with = |name: &str, more: Value| {
+        let mut request = raw(name);
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        request
+    };
+    let code = json!([{"ProductCodeId": "4wrd9x", "ProductCodeType": "marketplace"}]);
+    for request in [
+        raw("mine"),
+        with("theirs", json!({"OwnerId": "123456789012"})),
+        with(
+            "sold",
+            json!({"ImageOwnerAlias": "aws-marketplace", "ProductCodes": code}),
+        ),
+        with("quick", json!({"ImageOwnerAlias": "amazon"})),
+    ] {
+        let task = world.call_with("ImportImage", request, vec![disk()]).await.unwrap();
+        assert_eq!(text(&world.ended(&task).await, "Status"), "completed");
+    }
+    let filter = |name: &str, value: &str| json!({"Filters": [{"Name": name, "Values": [value]}]});
+    for (request, names) in [
+        (json!({"Owners": ["self"]}), &["mine"][..]),
+        (json!({"Owners": ["amazon"]}), &["quick"]),
+        (json!({"Owners": ["aws-marketplace"]}), &["sold"]),
+        (json!({"Owners": ["123456789012"]}), &["theirs"]),
+        (json!({"ExecutableUsers": ["all"]}), &["quick", "sold", "theirs"]),
+        (filter("is-public", "true"), &["quick", "sold", "theirs"]),
+        (filter("is-public", "false"), &["mine"]),
+        (filter("owner-id", "123456789012"), &["theirs"]),
+        (filter("owner-alias", "aws-marketplace"), &["sold"]),
+        (filter("product-code", "4wrd9x"), &["sold"]),
+        (filter("product-code.type", "marketplace"), &["sold"]),
+        (filter("product-code", "other"), &[]),
+    ] {
+        let answer = world.call("DescribeImages", request.clone()).await.unwrap();
+        let images = answer["Images"].as_array().unwrap();
+        let mut found: Vec<&str> = images.iter().map(|image| text(image, "Name")).collect();
+        found.sort_unstable();
+        assert_eq!(found, names, "{request}");
+        for image in images {
+            assert_eq!(image["Public"], *names != ["mine"], "{image}");
+            let is_sold = image["Name"] == "sold";
+            assert_eq!(image.get("ProductCodes"), is_sold.then_some(&code), "{image}");
+        }
+    }
+    let sold = world.call("DescribeImages", filter("name", "sold")).await.unwrap();
+    let attribute = json!({"ImageId": sold["Images"][0]["ImageId"], "Attribute": "productCodes"});
+    let attribute = world.call("DescribeImageAttribute", attribute).await.unwrap();
+    assert_eq!(attribute["ProductCodes"], code);
+}
+
+#[tokio::test]
+async fn an_owner_that_can_not_be_is_refused() {
+    let world = TestWorld::new().await;
+    let codes = |id: &str| json!([{"ProductCodeId": id}]);
+    for (code, more) in [
+        ("InvalidParameterValue", json!({"OwnerId": "000000000000"})),
+        ("InvalidParameterValue", json!({"OwnerId": "amazon"})),
+        ("InvalidParameterValue", json!({"ImageOwnerAlias": "self"})),
+        (
+            "InvalidParameterCombination",
+            json!({"ImageOwnerAlias": "amazon", "OwnerId": "123456789012"}),
+        ),
+        ("InvalidParameterCombination", json!({"ProductCodes": codes("a")})),
+        (
+            "InvalidParameterValue",
+            json!({"ImageOwnerAlias": "aws-marketplace", "ProductCodes": codes("a b")}),
+        ),
+    ] {
+        let mut request = raw("new");
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let refused = world.call_with("ImportImage", request, vec![disk()]).await.unwrap_err();
+        assert_eq!(refused.code.as_str(), code, "{more}: {refused}");
+    }
 }

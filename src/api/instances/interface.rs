@@ -1,28 +1,30 @@
-//! The network interface of a launch: from RunInstances' two ways of saying it to one order.
+//! The network interfaces of a launch: from RunInstances' two ways of saying them to one order.
 
 use super::super::error::Code;
-use super::super::{ApiError, ids};
-use crate::instance::InterfaceOrder;
-use crate::model::{DEFAULT_GROUP, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Tag};
-use crate::store;
+use super::super::interfaces::{AddressSpecification, InterfaceMembers, WantedInterface};
+use super::super::{ApiError, found};
+use crate::instance::{InterfacePlace, LaunchInterface, MAX_INTERFACES};
+use crate::model::{NetworkInterfaceId, Tag};
 use rusqlite::Connection;
 use serde::Deserialize;
-use std::net::Ipv4Addr;
-
-/// The most groups of an interface, as EC2 has it by default.
-const MAX_GROUPS: usize = 5;
+use std::collections::BTreeSet;
 
 /// `InstanceNetworkInterfaceSpecification`.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
 pub(super) struct InterfaceSpecification {
     device_index: Option<i64>,
+    network_interface_id: Option<String>,
     subnet_id: Option<String>,
     groups: Vec<String>,
     private_ip_address: Option<String>,
+    private_ip_addresses: Vec<AddressSpecification>,
+    secondary_private_ip_address_count: Option<i64>,
     description: Option<String>,
     delete_on_termination: Option<bool>,
     associate_public_ip_address: Option<bool>,
+    interface_type: Option<String>,
+    network_card_index: i64,
 }
 
 /// What a launch says of its network.
@@ -36,156 +38,150 @@ pub(super) struct InterfaceRequest {
     pub(super) network_interfaces: Vec<InterfaceSpecification>,
 }
 
-/// An [`InterfaceRequest`] whose words were understood; what they name is looked for by [`Wanted::order`].
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    subnet: Option<SubnetId>,
-    groups: Vec<SecurityGroupId>,
-    group_names: Vec<String>,
-    address: Option<Ipv4Addr>,
-    description: String,
-    delete_on_termination: bool,
+/// An [`InterfaceRequest`] whose words were understood; what they name is looked for by [`Self::order`].
+#[derive(Debug)]
+pub(super) struct WantedInterfaces {
+    interfaces: Vec<(InterfacePlace, Wanted)>,
     tags: Vec<Tag>,
 }
 
-impl Wanted {
+#[derive(Debug)]
+enum Wanted {
+    New(WantedInterface),
+    Existing(NetworkInterfaceId),
+}
+
+impl WantedInterfaces {
     /// Reads a request for launching up to `count` instances.
     pub(super) fn new(request: InterfaceRequest, count: u32, tags: Vec<Tag>) -> Result<Self, ApiError> {
-        let InterfaceRequest {
-            subnet_id,
-            security_group_ids,
-            security_groups,
-            private_ip_address,
-            network_interfaces,
-        } = request;
         let plain = InterfaceSpecification {
-            subnet_id,
-            groups: security_group_ids,
-            private_ip_address,
+            subnet_id: request.subnet_id,
+            groups: request.security_group_ids,
+            private_ip_address: request.private_ip_address,
             ..InterfaceSpecification::default()
         };
         let said = plain.subnet_id.is_some() || plain.private_ip_address.is_some() || !plain.groups.is_empty();
-        let one = match single(network_interfaces)? {
-            Some(_) if said || !security_groups.is_empty() => {
-                let message = "Network interfaces and an instance-level subnet ID, security groups or private address may \
-                               not be specified on the same request";
-                return Err(ApiError::new(Code::InvalidParameterCombination, message));
+        let (mut specifications, names) = (request.network_interfaces, request.security_groups);
+        if specifications.is_empty() {
+            if !plain.groups.is_empty() && !names.is_empty() {
+                return Err(combination(
+                    "Name security groups by their ids or by their names, not both",
+                ));
             }
-            Some(specification) => specification,
-            None => plain,
+            specifications.push(plain);
+        } else if said || !names.is_empty() {
+            return Err(combination(
+                "Network interfaces and an instance-level subnet ID, security groups or private address may not be \
+                 specified on the same request",
+            ));
+        }
+        // The only one is the primary one.
+        if let [only] = specifications.as_mut_slice() {
+            only.device_index.get_or_insert(0);
+        }
+        let alone = specifications.len() == 1;
+        if !alone
+            && specifications
+                .iter()
+                .any(|one| one.associate_public_ip_address == Some(true))
+        {
+            return Err(combination(
+                "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces",
+            ));
+        }
+        let mut interfaces = specifications
+            .into_iter()
+            .map(|one| wanted(one, (count, alone), &names))
+            .collect::<Result<Vec<_>, _>>()?;
+        interfaces.sort_by_key(|(place, _)| place.device_index);
+        check_places(&interfaces)?;
+        Ok(Self { interfaces, tags })
+    }
+
+    /// Finds what was named, and what goes without saying.
+    pub(super) fn order(self, store: &Connection) -> Result<Vec<(InterfacePlace, LaunchInterface)>, ApiError> {
+        let tags = self.tags;
+        let order = |(place, wanted)| {
+            let interface = match wanted {
+                Wanted::New(wanted) => LaunchInterface::New(WantedInterface::order(wanted, store, tags.clone())?),
+                Wanted::Existing(id) => LaunchInterface::Existing(found::interface(store, id)?.id),
+            };
+            Ok((place, interface))
         };
-        if !one.groups.is_empty() && !security_groups.is_empty() {
-            let message = "Name security groups by their ids or by their names, not both";
-            return Err(ApiError::new(Code::InvalidParameterCombination, message));
-        }
-        if one.associate_public_ip_address == Some(true) {
-            return Err(unserved("Public addresses are not served yet"));
-        }
-        let address = one.private_ip_address.map(|text| address(&text)).transpose()?;
-        if address.is_some() && count > 1 {
-            let message = "A private address can be given to one instance, and the request is for more";
-            return Err(ApiError::new(Code::InvalidParameterCombination, message));
-        }
-        Ok(Self {
-            subnet: one
-                .subnet_id
-                .map(|id| ids::parse(&id, Code::InvalidSubnetIdMalformed))
-                .transpose()?,
-            groups: ids::parse_all(&one.groups, Code::InvalidGroupIdMalformed)?,
-            group_names: security_groups,
-            address,
-            description: one.description.unwrap_or_default(),
-            delete_on_termination: one.delete_on_termination.unwrap_or(true),
-            tags,
-        })
-    }
-
-    /// Finds what was named, and what goes without saying: the default subnet, the default group.
-    pub(super) fn order(self, store: &Connection) -> Result<InterfaceOrder, ApiError> {
-        let subnet = self.subnet(store)?;
-        let mut groups = Vec::new();
-        for &id in &self.groups {
-            let group = store::security_groups::get(store, id)?;
-            let group = group.ok_or_else(|| ids::not_found(Code::InvalidGroupNotFound, "security group", &[id]))?;
-            groups.push(of_vpc(group, &subnet)?);
-        }
-        for name in &self.group_names {
-            groups.push(of_vpc(named(store, &subnet, name)?, &subnet)?);
-        }
-        if groups.is_empty() {
-            groups.push(named(store, &subnet, DEFAULT_GROUP)?.id);
-        }
-        groups.sort();
-        groups.dedup();
-        if groups.len() > MAX_GROUPS {
-            let message = format!("An interface may be in {MAX_GROUPS} security groups at most");
-            return Err(ApiError::new(Code::SecurityGroupsPerInterfaceLimitExceeded, message));
-        }
-        Ok(InterfaceOrder {
-            subnet: subnet.id,
-            groups,
-            address: self.address,
-            description: self.description,
-            delete_on_termination: self.delete_on_termination,
-            tags: self.tags,
-        })
-    }
-
-    fn subnet(&self, store: &Connection) -> Result<Subnet, ApiError> {
-        match self.subnet {
-            Some(id) => store::subnets::get(store, id)?
-                .ok_or_else(|| ids::not_found(Code::InvalidSubnetIdNotFound, "subnet", &[id])),
-            None => store::subnets::default(store)?.ok_or_else(|| {
-                let message = "There is no default subnet: name one, or make one with CreateDefaultSubnet";
-                ApiError::new(Code::MissingInput, message)
-            }),
-        }
+        self.interfaces.into_iter().map(order).collect()
     }
 }
 
-/// The one interface of a request that names them; instances with more are not served.
-fn single(mut specifications: Vec<InterfaceSpecification>) -> Result<Option<InterfaceSpecification>, ApiError> {
-    let one = specifications.pop();
-    if !specifications.is_empty() {
-        return Err(unserved(
-            "Instances with more than one network interface are not served yet",
+fn wanted(
+    one: InterfaceSpecification,
+    (count, alone): (u32, bool),
+    names: &[String],
+) -> Result<(InterfacePlace, Wanted), ApiError> {
+    if one.interface_type.as_ref().is_some_and(|kind| kind != "interface") || one.network_card_index != 0 {
+        let message = "Interfaces are of the type interface, on network card 0";
+        return Err(ApiError::new(Code::UnsupportedOperation, message));
+    }
+    let index = one.device_index.ok_or_else(|| {
+        let message = "Each network interface must have a DeviceIndex";
+        ApiError::new(Code::MissingParameter, message)
+    })?;
+    let device_index = u16::try_from(index).ok().filter(|index| *index < MAX_INTERFACES);
+    let device_index = device_index.ok_or_else(|| {
+        let message = format!("DeviceIndex {index} is none of 0 to {}", MAX_INTERFACES - 1);
+        ApiError::new(Code::InvalidParameterValue, message)
+    })?;
+    let is_new = one.network_interface_id.is_none();
+    let place = InterfacePlace {
+        device_index,
+        delete_on_termination: one.delete_on_termination.unwrap_or(is_new),
+    };
+    let members = InterfaceMembers {
+        subnet_id: one.subnet_id,
+        groups: one.groups,
+        group_names: names.to_vec(),
+        private_ip_address: one.private_ip_address,
+        private_ip_addresses: one.private_ip_addresses,
+        secondary_private_ip_address_count: one.secondary_private_ip_address_count,
+        // Where there are several, none has one by itself.
+        public: if alone {
+            one.associate_public_ip_address
+        } else {
+            Some(false)
+        },
+        description: one.description,
+    };
+    let certain = members.has_addresses() || !is_new;
+    if certain && count > 1 {
+        return Err(combination(
+            "A network interface or a private address can be given to one instance, and the request is for more",
         ));
     }
-    match one {
-        Some(one) if one.device_index.unwrap_or(0) != 0 => {
-            let message = "The network interface of an instance has DeviceIndex 0";
-            Err(ApiError::new(Code::InvalidParameterValue, message))
+    let wanted = match one.network_interface_id {
+        None => Wanted::New(WantedInterface::new(members)?),
+        Some(_) if members.has_addresses() || members.subnet_id.is_some() || !members.groups.is_empty() => {
+            return Err(combination(
+                "A network interface that is there has its subnet, its groups and its addresses already",
+            ));
         }
-        one => Ok(one),
+        Some(id) => Wanted::Existing(found::interface_id(&id)?),
+    };
+    Ok((place, wanted))
+}
+
+/// The first interface is the primary one, and no two have one place.
+fn check_places(interfaces: &[(InterfacePlace, Wanted)]) -> Result<(), ApiError> {
+    let places: BTreeSet<u16> = interfaces.iter().map(|(place, _)| place.device_index).collect();
+    if places.len() < interfaces.len() {
+        let message = "Each network interface must have a DeviceIndex of its own";
+        return Err(ApiError::new(Code::InvalidParameterValue, message));
     }
-}
-
-fn named(store: &Connection, subnet: &Subnet, name: &str) -> Result<SecurityGroup, ApiError> {
-    store::security_groups::named(store, subnet.vpc, name)?.ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-        let message = format!("The security group '{shown}' does not exist in {}", subnet.vpc);
-        ApiError::new(Code::InvalidGroupNotFound, message)
-    })
-}
-
-fn of_vpc(group: SecurityGroup, subnet: &Subnet) -> Result<SecurityGroupId, ApiError> {
-    if group.vpc == subnet.vpc {
-        return Ok(group.id);
+    if !places.contains(&0) {
+        let message = "One network interface must have DeviceIndex 0: it is the primary one";
+        return Err(ApiError::new(Code::InvalidParameterValue, message));
     }
-    let message = format!(
-        "Security group {} and subnet {} belong to different networks",
-        group.id, subnet.id
-    );
-    Err(ApiError::new(Code::InvalidParameter, message))
+    Ok(())
 }
 
-fn address(text: &str) -> Result<Ipv4Addr, ApiError> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-        ApiError::new(Code::InvalidParameterValue, format!("Invalid IPv4 address: '{shown}'"))
-    })
-}
-
-fn unserved(message: &str) -> ApiError {
-    ApiError::new(Code::UnsupportedOperation, message)
+fn combination(message: &str) -> ApiError {
+    ApiError::new(Code::InvalidParameterCombination, message)
 }

@@ -28,7 +28,7 @@ pub(super) struct WireInterface {
     mac_address: String,
     private_ip_address: String,
     private_dns_name: String,
-    private_ip_addresses: [WireAddress; 1],
+    private_ip_addresses: Vec<WireAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<WireAssociation>,
     source_dest_check: bool,
@@ -73,7 +73,15 @@ impl WireInterface {
     pub(super) fn new(facts: &InterfaceFacts, place: &Place) -> Self {
         let interface = &facts.interface;
         let association = WireAssociation::of_instance(interface, place);
-        let (address, name) = (interface.address.to_string(), place.private_name(interface.address));
+        let addresses = interface
+            .addresses()
+            .enumerate()
+            .map(|(place_among, address)| WireAddress {
+                primary: place_among == 0,
+                private_ip_address: address.to_string(),
+                private_dns_name: place.private_name(address),
+                association: association.clone().filter(|_| place_among == 0),
+            });
         Self {
             network_interface_id: interface.id.to_string(),
             subnet_id: facts.subnet.id.to_string(),
@@ -83,14 +91,9 @@ impl WireInterface {
             status: "in-use",
             interface_type: "interface",
             mac_address: interface.mac.to_string(),
-            private_ip_address: address.clone(),
-            private_dns_name: name.clone(),
-            private_ip_addresses: [WireAddress {
-                primary: true,
-                private_ip_address: address,
-                private_dns_name: name,
-                association: association.clone(),
-            }],
+            private_ip_address: interface.address.to_string(),
+            private_dns_name: place.private_name(interface.address),
+            private_ip_addresses: addresses.collect(),
             association,
             source_dest_check: interface.source_dest_check,
             groups: WireGroup::all(facts),
@@ -98,7 +101,7 @@ impl WireInterface {
                 attachment_id: attachment.id.to_string(),
                 device_index: attachment.device_index,
                 network_card_index: 0,
-                status: "attached",
+                status: attachment.state.name(),
                 attach_time: instant(attachment.attached),
                 delete_on_termination: attachment.delete_on_termination,
             }),

@@ -10,6 +10,7 @@ mod run;
 mod status;
 #[cfg(test)]
 mod tests;
+mod volumes;
 mod wire;
 
 use super::error::{ApiError, Code};

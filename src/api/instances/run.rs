@@ -4,15 +4,16 @@ use super::super::error::Code;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
 use super::super::{ApiError, Call, ids};
-use super::interface::{InterfaceRequest, InterfaceSpecification, Wanted};
+use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterfaces};
 use super::metadata_options::MetadataOptionsRequest;
+use super::volumes::{self, Mapping};
 use super::wire::{Described, WireReservation};
 use crate::base64;
 use crate::chain::chain;
 use crate::config::InstanceTypeSpec;
-use crate::instance::{AddressError, LaunchOrder, LaunchOrderError, VolumeOrder};
+use crate::instance::{LaunchOrder, LaunchOrderError};
 use crate::model::{
-    Architecture, GIB, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior,
+    Architecture, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior,
 };
 use crate::store;
 use rusqlite::Connection;
@@ -24,11 +25,6 @@ const DEFAULT_TYPE: &str = "t3.micro";
 const MAX_COUNT: i64 = 1000;
 /// The most user data, in bytes, as EC2 has it.
 const MAX_USER_DATA: usize = 16 * 1024;
-/// The largest volume, in GiB, as EC2 has it.
-const MAX_VOLUME: i64 = 65536;
-/// The volume types that are all one here.
-const VOLUME_TYPES: [&str; 2] = ["gp2", "gp3"];
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct RunInstances {
@@ -55,23 +51,6 @@ pub(super) struct RunInstances {
     network_interfaces: Vec<InterfaceSpecification>,
     #[serde(default)]
     metadata_options: MetadataOptionsRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Mapping {
-    device_name: Option<String>,
-    ebs: Option<Ebs>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-struct Ebs {
-    volume_size: Option<i64>,
-    delete_on_termination: Option<bool>,
-    volume_type: Option<String>,
-    snapshot_id: Option<String>,
-    encrypted: bool,
 }
 
 #[derive(Deserialize)]
@@ -121,15 +100,17 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         private_ip_address: request.private_ip_address,
         network_interfaces: request.network_interfaces,
     };
-    let wanted = Wanted::new(interface, max, tags.of("network-interface").to_vec())?;
+    let wanted = WantedInterfaces::new(interface, max, tags.of("network-interface").to_vec())?;
     let key_name = request.key_name;
-    let found = call
-        .world
-        .store
-        .read(move |tx| Ok::<_, ApiError>((wanted.order(tx)?, key(tx, key_name.as_deref())?)));
-    let (interface, key) = found.await?;
+    let (devices, mappings) = ((image.clone(), instance_type.clone()), request.block_device_mappings);
+    let found = call.world.store.read(move |tx| {
+        let devices = volumes::order(tx, (&devices.0, &devices.1), mappings)?;
+        Ok::<_, ApiError>((wanted.order(tx)?, key(tx, key_name.as_deref())?, devices))
+    });
+    let (interfaces, key, devices) = found.await?;
     Ok(LaunchOrder {
-        volumes: volumes(&image, request.block_device_mappings)?,
+        volumes: devices.volumes,
+        instance_store: devices.instance_store,
         image,
         instance_type,
         min,
@@ -138,7 +119,7 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
         key,
         metadata_options: request.metadata_options.apply(MetadataOptions::default())?,
-        interface,
+        interfaces,
         client_token: token.map(|token| token.token),
         request_digest: call.digest.to_string(),
         instance_tags: tags.of("instance").to_vec(),
@@ -192,65 +173,8 @@ fn to_model(spec: &InstanceTypeSpec) -> Option<InstanceType> {
         threads_per_core: spec.threads_per_core.try_into().ok()?,
         memory: spec.memory_mib.checked_mul(1 << 20)?,
         network_mbps: spec.network_mbps,
+        instance_store: spec.instance_store,
     })
-}
-
-/// The image's volumes, with what the request says of them.
-fn volumes(image: &Image, mappings: Vec<Mapping>) -> Result<Vec<VolumeOrder>, ApiError> {
-    let mut volumes: Vec<VolumeOrder> = image
-        .block_devices
-        .iter()
-        .map(|device| VolumeOrder {
-            device_name: device.device_name.clone(),
-            snapshot: device.snapshot,
-            size: device.size.div_ceil(GIB).max(1).saturating_mul(GIB),
-            delete_on_termination: device.delete_on_termination,
-        })
-        .collect();
-    for mapping in mappings {
-        let name = mapping.device_name.unwrap_or_default();
-        let volume = volumes
-            .iter_mut()
-            .find(|volume| volume.device_name == name)
-            .ok_or_else(|| {
-                let message =
-                    format!("The image has no device {name:?}: volumes beside those of the image are not served yet");
-                ApiError::new(Code::UnsupportedOperation, message)
-            })?;
-        apply(volume, mapping.ebs.unwrap_or_default())?;
-    }
-    Ok(volumes)
-}
-
-fn apply(volume: &mut VolumeOrder, ebs: Ebs) -> Result<(), ApiError> {
-    let unserved = |what: String| Err(ApiError::new(Code::UnsupportedOperation, what));
-    if ebs.encrypted {
-        return unserved("Encrypted volumes are not served".into());
-    }
-    if let Some(kind) = ebs.volume_type.filter(|kind| !VOLUME_TYPES.contains(&kind.as_str())) {
-        return unserved(format!("Volumes of the type {kind} are not served: gp3 is"));
-    }
-    if ebs.snapshot_id.is_some_and(|id| id != volume.snapshot.to_string()) {
-        return unserved("Another snapshot than the image's own is not served: register an image of it".into());
-    }
-    if let Some(size) = ebs.volume_size {
-        let least = volume.size / GIB;
-        let bytes = u64::try_from(size)
-            .ok()
-            .filter(|_| size <= MAX_VOLUME)
-            .and_then(|size| size.checked_mul(GIB));
-        volume.size = bytes.filter(|&bytes| bytes >= volume.size).ok_or_else(|| {
-            let message = format!(
-                "Volume of size {size}GB is smaller than the snapshot '{}' (expecting {least} to {MAX_VOLUME})",
-                volume.snapshot
-            );
-            ApiError::new(Code::InvalidBlockDeviceMapping, message)
-        })?;
-    }
-    if let Some(delete) = ebs.delete_on_termination {
-        volume.delete_on_termination = delete;
-    }
-    Ok(())
 }
 
 /// The key pair of that name, as the guest gets it.
@@ -300,13 +224,7 @@ fn to_api(error: LaunchOrderError) -> ApiError {
         }
         LaunchOrderError::ImageGone(id) => ids::not_found(Code::InvalidAmiIdNotFound, "image", &[id]),
         LaunchOrderError::TokenMismatch => ApiError::new(Code::IdempotentParameterMismatch, error.to_string()),
-        LaunchOrderError::Address(address) => match address {
-            AddressError::SubnetGone(id) => ids::not_found(Code::InvalidSubnetIdNotFound, "subnet", &[id]),
-            AddressError::Full(_) => ApiError::new(Code::InsufficientFreeAddressesInSubnet, address.to_string()),
-            AddressError::OutOfRange { .. } => ApiError::new(Code::InvalidParameterValue, address.to_string()),
-            AddressError::InUse(_) => ApiError::new(Code::InvalidIpAddressInUse, address.to_string()),
-            AddressError::Store(_) => ApiError::internal(&error),
-        },
+        LaunchOrderError::Interface(error) => error.into(),
         LaunchOrderError::Space(_) | LaunchOrderError::Store(_) => ApiError::internal(&error),
     }
 }

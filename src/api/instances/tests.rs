@@ -2,6 +2,7 @@
 //! what a failed start leaves is seen as well.
 
 use super::super::testing::TestWorld;
+use crate::config::Config;
 use crate::model::{
     Architecture, BlockDevice, Image, ImageId, ImageOwner, ImageState, Snapshot, SnapshotId, SnapshotState,
 };
@@ -15,7 +16,11 @@ const SNAPSHOT: SnapshotId = SnapshotId::from_random(5);
 const IMAGE: ImageId = ImageId::from_random(6);
 
 async fn world() -> TestWorld {
-    let test = TestWorld::new().await;
+    world_with(|_| {}).await
+}
+
+async fn world_with(change: impl FnOnce(&mut Config)) -> TestWorld {
+    let test = TestWorld::with(change).await;
     File::create(test.world.layout.snapshot(SNAPSHOT))
         .unwrap()
         .set_len(3 << 20)
@@ -24,6 +29,7 @@ async fn world() -> TestWorld {
     let snapshot = Snapshot {
         id: SNAPSHOT,
         size: 3 << 20,
+        volume: None,
         state: SnapshotState::Completed,
         state_message: None,
         description: None,
@@ -45,8 +51,10 @@ async fn world() -> TestWorld {
             size: 3 << 20,
             delete_on_termination: true,
         }],
+        instance_store: Vec::new(),
         kernel: None,
         ramdisk: None,
+        attributes: crate::model::ImageAttributes::default(),
         created,
     };
     let written = test.world.store.write(move |tx| {
@@ -220,10 +228,34 @@ async fn bad_requests_are_refused_with_ec2s_codes() {
             json!({"MetadataOptions": {"HttpPutResponseHopLimit": 65}}),
             "InvalidParameterValue",
         ),
-        (json!({"NetworkInterfaces": [{}, {}]}), "UnsupportedOperation"),
+        (json!({"NetworkInterfaces": [{}, {}]}), "MissingParameter"),
+        (
+            json!({"NetworkInterfaces": [{"DeviceIndex": 0}, {"DeviceIndex": 0}]}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"NetworkInterfaces": [{"DeviceIndex": 1}]}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"NetworkInterfaces": [{"DeviceIndex": 0}, {"DeviceIndex": 8}]}),
+            "InvalidParameterValue",
+        ),
+        (
+            json!({"NetworkInterfaces": [{"NetworkInterfaceId": "eni-00000000000000001"}]}),
+            "InvalidNetworkInterfaceID.NotFound",
+        ),
+        (
+            json!({"NetworkInterfaces": [{"NetworkInterfaceId": "eni-00000000000000001", "Groups": ["sg-00000000000000001"]}]}),
+            "InvalidParameterCombination",
+        ),
         (
             json!({"NetworkInterfaces": [{"AssociatePublicIpAddress": true}]}),
-            "UnsupportedOperation",
+            "InsufficientAddressCapacity",
+        ),
+        (
+            json!({"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": true}, {"DeviceIndex": 1}]}),
+            "InvalidParameterCombination",
         ),
         (
             json!({"SubnetId": "subnet-00000000000000001", "NetworkInterfaces": [{}]}),
@@ -231,7 +263,7 @@ async fn bad_requests_are_refused_with_ec2s_codes() {
         ),
         (
             json!({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}),
-            "UnsupportedOperation",
+            "InvalidBlockDeviceMapping",
         ),
         (root(json!({"Encrypted": true})), "UnsupportedOperation"),
         (root(json!({"VolumeType": "io2"})), "UnsupportedOperation"),
@@ -369,4 +401,90 @@ async fn the_console_of_an_instance_that_never_ran_is_empty() {
         test.refused("GetConsoleOutput", unknown).await,
         "InvalidInstanceID.NotFound"
     );
+}
+
+#[tokio::test]
+async fn an_instance_has_the_interfaces_of_its_launch_and_leaves_those_that_were_there_before() {
+    let test = world().await;
+    let subnets = test.call("DescribeSubnets", json!({})).await.unwrap();
+    let subnet = &subnets["Subnets"][0]["SubnetId"];
+    let made = test
+        .call("CreateNetworkInterface", json!({"SubnetId": subnet}))
+        .await
+        .unwrap();
+    let existing = &made["NetworkInterface"]["NetworkInterfaceId"];
+    let interfaces = json!({"NetworkInterfaces": [
+        {"DeviceIndex": 2, "NetworkInterfaceId": existing},
+        {"DeviceIndex": 0, "SecondaryPrivateIpAddressCount": 2, "Description": "front"},
+        {"DeviceIndex": 1, "SubnetId": subnet, "DeleteOnTermination": true},
+    ]});
+    let launched = test
+        .call("RunInstances", with(request(1), interfaces.clone()))
+        .await
+        .unwrap();
+    let shown = launched["Instances"][0]["NetworkInterfaces"].as_array().unwrap();
+    assert_eq!(shown.len(), 3);
+    assert_eq!(shown[0]["Description"], "front");
+    assert_eq!(shown[0]["PrivateIpAddresses"].as_array().unwrap().len(), 3);
+    assert_eq!(shown[2]["NetworkInterfaceId"], *existing);
+    let deleted: Vec<_> = shown
+        .iter()
+        .map(|one| &one["Attachment"]["DeleteOnTermination"])
+        .collect();
+    assert_eq!(deleted, [true, true, false]);
+    for (more, code) in [
+        (interfaces, "InvalidNetworkInterface.InUse"),
+        (
+            json!({"MaxCount": 2, "NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": existing}]}),
+            "InvalidParameterCombination",
+        ),
+    ] {
+        let again = with(request(1), more);
+        assert_eq!(test.refused("RunInstances", again.clone()).await, code, "{again}");
+    }
+
+    reaches(&test, &ids(&launched)[0], "terminated").await;
+    let left = test.call("DescribeNetworkInterfaces", json!({})).await.unwrap();
+    let left = left["NetworkInterfaces"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(
+        (&left[0]["NetworkInterfaceId"], &left[0]["Status"]),
+        (existing, &json!("available"))
+    );
+}
+
+/// What an instance and its interfaces show of public addresses: that of the instance, and its owner.
+fn public(instance: &Value) -> (Option<&str>, Option<&str>) {
+    let association = &instance["NetworkInterfaces"][0]["Association"];
+    (instance["PublicIpAddress"].as_str(), association["IpOwnerId"].as_str())
+}
+
+#[tokio::test]
+async fn a_launch_gives_public_addresses_as_it_says_or_the_subnet_does_and_its_end_takes_them_back() {
+    let test = world_with(|config| config.network.public_pool = vec!["192.0.2.8/30".parse().unwrap()]).await;
+    let association = |said| json!({"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": said}]});
+    // The pool has two: who must have one is refused, who need not goes without.
+    let refused = test.refused("RunInstances", with(request(3), association(true))).await;
+    assert_eq!(refused, "InsufficientAddressCapacity");
+    let none = test
+        .call("RunInstances", with(request(1), association(false)))
+        .await
+        .unwrap();
+    assert_eq!(public(&none["Instances"][0]), (None, None));
+    let launched = test.call("RunInstances", request(3)).await.unwrap();
+    let shown: Vec<_> = launched["Instances"].as_array().unwrap().iter().map(public).collect();
+    let ec2s = Some("amazon");
+    assert_eq!(
+        shown,
+        [(Some("192.0.2.9"), ec2s), (Some("192.0.2.10"), ec2s), (None, None)]
+    );
+    let owned = test.call("DescribeAddresses", json!({})).await.unwrap();
+    assert_eq!(owned, json!({"Addresses": []}));
+
+    for id in ids(&launched) {
+        reaches(&test, &id, "terminated").await;
+    }
+    for _ in 0..2 {
+        test.call("AllocateAddress", json!({})).await.unwrap();
+    }
 }

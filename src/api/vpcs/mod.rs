@@ -1,5 +1,4 @@
-//! VPCs and what is in them: subnets, internet gateways, route tables, DHCP options, network ACLs, and the network
-//! interfaces to look at.
+//! VPCs and what is in them: subnets, internet gateways, route tables, DHCP options, network ACLs.
 //!
 //! Every operation that changes something is one transaction, and says which VPC it changed ([`Changed`]).
 
@@ -9,7 +8,6 @@ mod block;
 mod delete;
 mod dhcp;
 mod gateways;
-mod interfaces;
 mod make;
 mod routes;
 mod subnets;
@@ -37,7 +35,6 @@ pub fn rows() -> Vec<Operation> {
         acls::rows(),
         dhcp::rows(),
         gateways::rows(),
-        interfaces::rows(),
         routes::rows(),
         subnets::rows(),
     ]

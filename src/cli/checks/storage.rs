@@ -36,7 +36,7 @@ pub fn reflink(state_dir: &Path) -> Finding {
                 "{} does not share blocks ({error}): each launch copies its image",
                 folder.display()
             ),
-            "put state_dir on XFS or btrfs",
+            "sudo kiln pool init makes a file system for it that does",
         ),
     }
 }

@@ -14,10 +14,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
-/// The protocol that a connection to a guest's port is turned into.
-pub const PROTOCOL: &str = "kiln-tcp";
 /// sshd's port.
-const PORT: u16 = 22;
+const PORT: u32 = 22;
 /// How long a guest is left alone between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -33,9 +31,32 @@ const USERS: [(&str, &str); 6] = [
 /// The user of all others, as Amazon's own.
 const OTHER_USER: &str = "ec2-user";
 
-/// The path of a guest's port among the daemon's resources.
-pub fn port_path(instance: &str, port: u16) -> String {
-    format!("/instances/{instance}/ports/{port}")
+/// How a guest's port is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// TCP, from within the guest's VPC.
+    Network,
+    /// The guest's vsock device.
+    Vsock,
+}
+
+impl Route {
+    /// The path of a guest's port among the daemon's resources.
+    pub fn path(self, instance: &str, port: u32) -> String {
+        let ports = match self {
+            Route::Network => "ports",
+            Route::Vsock => "vsock",
+        };
+        format!("/instances/{instance}/{ports}/{port}")
+    }
+
+    /// The protocol that a connection to it is turned into.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Route::Network => "kiln-tcp",
+            Route::Vsock => "kiln-vsock",
+        }
+    }
 }
 
 /// What `ssh` and `scp` are told, as options of theirs.
@@ -52,8 +73,8 @@ impl Way {
     ///
     /// # Errors
     /// The daemon can't be asked.
-    pub async fn to(context: &Context, instance: &Instance) -> Result<Self, CommandError> {
-        let settings = settings(context, &instance.instance_id)?;
+    pub async fn to(context: &Context, instance: &Instance, route: Route) -> Result<Self, CommandError> {
+        let settings = settings(context, &instance.instance_id, route)?;
         let mut options: Vec<String> = settings
             .into_iter()
             .flat_map(|setting| ["-o".into(), setting])
@@ -72,12 +93,16 @@ impl Way {
 }
 
 /// The settings that hold for any user and key; `host` is the instance, or ssh's own word for it.
-fn settings(context: &Context, host: &str) -> Result<[String; 6], CommandError> {
+fn settings(context: &Context, host: &str, route: Route) -> Result<[String; 6], CommandError> {
     let kiln = std::env::current_exe().map_err(CommandError::Terminal)?;
     let socket = context.client.socket().to_string_lossy().into_owned();
     let kiln = format!("{} --socket {}", quoted(&kiln.to_string_lossy()), quoted(&socket));
+    let connect = match route {
+        Route::Network => "connect",
+        Route::Vsock => "connect --vsock",
+    };
     Ok([
-        format!("ProxyCommand {kiln} connect {host} %p"),
+        format!("ProxyCommand {kiln} {connect} {host} %p"),
         format!("KnownHostsCommand {kiln} host-keys {host}"),
         format!("HostKeyAlias {host}"),
         "UserKnownHostsFile none".into(),
@@ -91,7 +116,7 @@ fn settings(context: &Context, host: &str) -> Result<[String; 6], CommandError> 
 /// # Errors
 /// The command's own path can't be found out.
 pub fn config(context: &Context) -> Result<Vec<String>, CommandError> {
-    let settings = settings(context, "%n")?;
+    let settings = settings(context, "%n", Route::Network)?;
     let lines = settings.iter().map(|setting| format!("    {setting}"));
     Ok(std::iter::once("Host i-*".to_owned()).chain(lines).collect())
 }
@@ -138,28 +163,49 @@ async fn user(context: &Context, instance: &Instance) -> Result<String, CommandE
     Ok(user.map_or(OTHER_USER, |(_, user)| user).into())
 }
 
-/// Waits until a guest's sshd answers and its host keys are known, `limit` at most.
+/// Waits until a guest's sshd answers on one of `routes`, the preferred first, and its host keys are known, `limit` at most.
+/// Says on which it does, and what was in the way of those before it.
 ///
 /// # Errors
 /// The instance does not run, or the time is up: then the last reason is told.
-pub async fn until_reachable(context: &Context, instance: &Instance, limit: Duration) -> Result<(), CommandError> {
+pub async fn until_reachable(
+    context: &Context,
+    instance: &Instance,
+    routes: &[Route],
+    limit: Duration,
+) -> Result<(Route, Option<String>), CommandError> {
     let spinner = progress::spinner(&format!("waiting for sshd in {}", instance.handle()));
-    let outcome = wait(context, &instance.instance_id, Instant::now() + limit).await;
+    let outcome = wait(context, &instance.instance_id, routes, Instant::now() + limit).await;
     spinner.finish_and_clear();
     outcome
 }
 
-async fn wait(context: &Context, id: &str, deadline: Instant) -> Result<(), CommandError> {
+async fn wait(
+    context: &Context,
+    id: &str,
+    routes: &[Route],
+    deadline: Instant,
+) -> Result<(Route, Option<String>), CommandError> {
     loop {
-        let attempt = tokio::time::timeout_at(deadline, obstacle(context, id)).await;
-        let problem = match attempt.unwrap_or_else(|_| Ok(Some("its sshd does not answer".into())))? {
-            Some(problem) => problem,
-            None => return Ok(()),
-        };
+        let mut problem = None;
+        for &route in routes {
+            let attempt = tokio::time::timeout_at(deadline, obstacle(context, id, route)).await;
+            match attempt.unwrap_or_else(|_| Ok(Some("its sshd does not answer".into()))) {
+                Ok(None) => return Ok((route, problem)),
+                Ok(Some(next)) => problem = Some(next),
+                // What does not run is not reached by any route; what has no network may be by another.
+                Err(CommandError::Refused { code, message, .. })
+                    if problem.is_some() && code == "IncorrectInstanceState" =>
+                {
+                    problem = Some(message);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         if Instant::now() + PAUSE >= deadline {
             return Err(CommandError::NoSsh {
                 instance: id.into(),
-                problem,
+                problem: problem.unwrap_or_default(),
             });
         }
         sleep(PAUSE).await;
@@ -167,8 +213,9 @@ async fn wait(context: &Context, id: &str, deadline: Instant) -> Result<(), Comm
 }
 
 /// What still keeps `ssh` out; nothing, once sshd has said its first word and its keys are known.
-async fn obstacle(context: &Context, id: &str) -> Result<Option<String>, CommandError> {
-    let mut connection = match context.client.upgrade(&port_path(id, PORT), PROTOCOL).await {
+async fn obstacle(context: &Context, id: &str, route: Route) -> Result<Option<String>, CommandError> {
+    let upgraded = context.client.upgrade(&route.path(id, PORT), route.protocol()).await;
+    let mut connection = match upgraded {
         Err(CommandError::Refused { code, message, .. }) if code == "Unavailable" => return Ok(Some(message)),
         connection => connection?,
     };

@@ -6,8 +6,8 @@ use super::super::error::CommandError;
 use super::super::output::hint;
 use super::super::resolve;
 use super::super::table::Table;
-use super::{members, name, text};
-use serde_json::{Value, json};
+use super::{done, members, name, text};
+use serde_json::json;
 use std::net::Ipv4Addr;
 
 /// List public addresses; allocate them, give them to instances and release them.
@@ -88,14 +88,6 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             }
             Ok(())
         }
-    }
-}
-
-/// Prints what a request has made, or the API's own answer.
-fn done(context: &Context, answer: &Value, what: &str) -> Result<(), CommandError> {
-    match context.out.json {
-        true => context.out.answer(answer),
-        false => context.out.line(what),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `kiln completion`: a script that makes a shell complete this command, names of instances and images included.
 
 use super::super::api;
+use super::super::catalogs::{self, Folders, Subscriptions};
 use super::super::error::CommandError;
 use super::super::{Cli, Context};
 use clap::{CommandFactory, ValueEnum};
@@ -36,6 +37,8 @@ pub struct NamesArguments {
 enum Noun {
     Instances,
     Images,
+    /// What the catalogs offer.
+    Offers,
 }
 
 /// Verbs whose first words are instances.
@@ -63,7 +66,8 @@ _kiln_with_names() {
     done
     case $verb in
         OF_INSTANCES) noun=instances ;;
-        run) noun=images ;;
+        run|export) noun=images ;;
+        pull) noun=offers ;;
     esac
     if [[ -n $noun && $2 != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(kiln names "$noun" 2> /dev/null)" -- "$2")
@@ -77,9 +81,11 @@ complete -F _kiln_with_names -o nosort -o bashdefault -o default kiln
 const FISH: &str = r#"
 complete -c kiln -n "__fish_seen_subcommand_from OF_INSTANCES" -f -a "(kiln names instances 2> /dev/null)"
 complete -c kiln -n "__fish_seen_subcommand_from run" -f -a "(kiln names images 2> /dev/null)"
+complete -c kiln -n "__fish_seen_subcommand_from pull" -f -a "(kiln names offers 2> /dev/null)"
+complete -c kiln -n "__fish_seen_subcommand_from export" -a "(kiln names images 2> /dev/null)"
 "#;
 
-/// Lists what instances or images may be called by: names and identifiers, one a line. A name that a shell would take
+/// Lists what instances, images or offers of catalogs may be called by: names and identifiers, one a line. A name that a shell would take
 /// apart is left out.
 pub(in super::super) async fn names(context: &Context, arguments: NamesArguments) -> Result<(), CommandError> {
     let pairs: Vec<(String, String)> = match arguments.noun {
@@ -96,6 +102,15 @@ pub(in super::super) async fn names(context: &Context, arguments: NamesArguments
                 .into_iter()
                 .filter(api::Image::is_machine);
             machines.map(|one| (one.name, one.image_id)).collect()
+        }
+        Noun::Offers => {
+            let folders = Folders::of_user()?;
+            let all = catalogs::offered(&folders, &Subscriptions::read(&folders)?)?;
+            let named = all.into_iter().map(|one| {
+                let whole = format!("{}/{}", one.subscription.name, one.offer.name);
+                (one.offer.name, whole)
+            });
+            named.collect()
         }
     };
     let words = pairs

@@ -3,29 +3,34 @@
 use super::super::Context;
 use super::super::error::CommandError;
 use super::super::resolve;
-use super::super::ssh::{PROTOCOL, port_path};
+use super::super::ssh::Route;
 use tokio::io::{AsyncWriteExt, copy};
 
-/// Connect standard input and output to a TCP port of an instance.
+/// Connect standard input and output to a port of an instance.
 ///
-/// The connection is made from within the instance's VPC, past its security groups.
+/// The connection is one of TCP, made from within the instance's VPC, past its security groups; or, with --vsock, one to
+/// the guest's AF_VSOCK, which needs no network.
 #[derive(Debug, clap::Args)]
 #[command(before_help = "\
 Examples:
   kiln connect web 80
+  kiln connect --vsock web 22
   ssh -o ProxyCommand='kiln connect %h %p' debian@i-0123456789abcdef0")]
 pub struct Arguments {
+    /// Connect to a port of the guest's AF_VSOCK instead.
+    #[arg(long)]
+    vsock: bool,
     /// The instance: its name, its identifier or the beginning of either.
     instance: String,
     /// The port.
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    port: u32,
 }
 
 pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     let instance = resolve::instance(&context.client, &arguments.instance).await?;
-    let path = port_path(&instance.instance_id, arguments.port);
-    let guest = context.client.upgrade(&path, PROTOCOL).await?;
+    let route = if arguments.vsock { Route::Vsock } else { Route::Network };
+    let path = route.path(&instance.instance_id, arguments.port);
+    let guest = context.client.upgrade(&path, route.protocol()).await?;
     let (mut from_guest, mut to_guest) = tokio::io::split(guest);
     let (mut input, mut output) = (tokio::io::stdin(), tokio::io::stdout());
     let typing = async {

@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::error::CommandError;
 use super::super::resolve;
-use super::super::ssh::{Way, until_reachable};
+use super::super::ssh::{Route, Way, until_reachable};
 use crate::config::Span;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -51,8 +51,9 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
         return Err(CommandError::Usage("Copy from and to one instance at a time".into()));
     }
     let instance = resolve::instance(&context.client, name).await?;
-    until_reachable(context, &instance, arguments.timeout.as_duration()).await?;
-    let way = Way::to(context, &instance).await?;
+    let limit = arguments.timeout.as_duration();
+    let (route, _) = until_reachable(context, &instance, &[Route::Network], limit).await?;
+    let way = Way::to(context, &instance, route).await?;
     let user = arguments.user.as_deref().unwrap_or(&way.user);
     let mut scp = Command::new("scp");
     scp.args(&way.options);

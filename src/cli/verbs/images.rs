@@ -2,15 +2,17 @@
 
 use super::super::Context;
 use super::super::api;
-use super::super::catalog::{self, Recipe};
 use super::super::error::CommandError;
 use super::super::output::{Colour, hint, tell};
+use super::super::recipes::{self, Recipe};
 use super::super::table::{Cell, Table, age};
-use super::super::{resolve, terminal};
+use super::super::{progress, resolve, terminal};
 use super::import::{self, Import};
+use super::{done, members, text};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// List images; make and remove them.
@@ -19,8 +21,10 @@ use time::OffsetDateTime;
     before_help = "\
 Examples:
   kiln images
+  kiln images --owner self           without those of Quick Start and of catalogs
   kiln images make                   the recipes that there are
   kiln images make debian-12
+  kiln images create web golden      an image of the instance web, with all that is on it
   kiln images rm my-image",
     args_conflicts_with_subcommands = true
 )]
@@ -31,6 +35,9 @@ pub struct Arguments {
     /// Identifiers only.
     #[arg(short, long)]
     quiet: bool,
+    /// Only those of this owner: self (My AMIs), amazon (Quick Start), aws-marketplace, or an account (Community).
+    #[arg(long, value_name = "OWNER")]
+    owner: Vec<String>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -38,6 +45,7 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Make(MakeArguments),
+    Create(CreateArguments),
     Rm(RmArguments),
 }
 
@@ -53,6 +61,30 @@ struct MakeArguments {
     /// Keep the disk in this file; if it is there already, it is imported as it is.
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
+}
+
+/// Make an image of an instance, with all its volumes.
+///
+/// One that runs is rebooted for it, so that its file systems are clean in the image.
+#[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  kiln images create web golden
+  kiln images create web golden --no-reboot     as after a power failure, which file systems stand")]
+struct CreateArguments {
+    /// The instance: its name, its identifier or the beginning of either.
+    instance: String,
+    /// The image's name.
+    name: String,
+    /// For people.
+    #[arg(short, long)]
+    description: Option<String>,
+    /// Don't reboot a guest that runs.
+    #[arg(long)]
+    no_reboot: bool,
+    /// Return as soon as the request was taken on.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 /// Deregister images. Instances of them run on.
@@ -72,22 +104,29 @@ struct RmArguments {
 
 pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     match arguments.verb {
-        None => list(context, arguments.all, arguments.quiet).await,
+        None => list(context, &arguments).await,
         Some(Verb::Make(MakeArguments { recipe: None, .. })) => recipes(context),
         Some(Verb::Make(MakeArguments {
             recipe: Some(recipe),
             disk,
         })) => make(context, &recipe, disk.as_deref()).await,
+        Some(Verb::Create(arguments)) => create(context, arguments).await,
         Some(Verb::Rm(arguments)) => remove(context, &arguments).await,
     }
 }
 
-async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandError> {
+async fn list(context: &Context, arguments: &Arguments) -> Result<(), CommandError> {
+    let Arguments { all, quiet, owner, .. } = arguments;
+    let (all, quiet) = (*all, *quiet);
+    let request = match owner.as_slice() {
+        [] => json!({}),
+        owners => json!({ "Owners": owners }),
+    };
+    let mut answer = api::pages(&context.client, "DescribeImages", &request, "Images").await?;
     if context.out.json {
-        let answer = api::pages(&context.client, "DescribeImages", &json!({}), "Images").await?;
         return context.out.answer(&answer);
     }
-    let mut images = api::images(&context.client).await?;
+    let mut images: Vec<api::Image> = api::view("DescribeImages", answer["Images"].take())?;
     images.retain(|one| all || one.is_machine());
     images.sort_by(|a, b| (&a.name, &a.image_id).cmp(&(&b.name, &b.image_id)));
     if quiet {
@@ -96,6 +135,15 @@ async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandEr
     if images.is_empty() {
         hint("no images; kiln images make debian-12 makes one, kiln import FILE takes one in");
     }
+    // Which account is this host's own, only the daemon knows.
+    let own = api::pages(
+        &context.client,
+        "DescribeImages",
+        &json!({ "Owners": ["self"] }),
+        "Images",
+    )
+    .await?;
+    let own: Vec<&str> = members(&own, "Images").iter().map(|one| text(one, "ImageId")).collect();
     let now = OffsetDateTime::now_utc();
     let mut table = Table::new(["ID", "KIND", "NAME", "OWNER", "STATE", "SIZE", "ARCH", "AGE"]);
     for one in &images {
@@ -108,7 +156,7 @@ async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandEr
             one.image_id.as_str().into(),
             if all { one.image_type.as_str() } else { "" }.into(),
             one.name.as_str().into(),
-            one.image_owner_alias.as_deref().unwrap_or("self").into(),
+            owner_of(one, &own).into(),
             Cell::from(one.state.as_str()).coloured(colour),
             one.size().map_or_else(String::new, |gib| format!("{gib} GiB")).into(),
             one.architecture.as_str().into(),
@@ -121,9 +169,18 @@ async fn list(context: &Context, all: bool, quiet: bool) -> Result<(), CommandEr
         .try_for_each(|line| context.out.line(line))
 }
 
+/// The owner, as `--owner` takes it.
+fn owner_of<'i>(image: &'i api::Image, own: &[&str]) -> &'i str {
+    match &image.image_owner_alias {
+        Some(alias) => alias,
+        None if own.contains(&image.image_id.as_str()) => "self",
+        None => &image.owner_id,
+    }
+}
+
 /// Lists the recipes.
 fn recipes(context: &Context) -> Result<(), CommandError> {
-    let recipes = catalog::recipes();
+    let recipes = recipes::recipes();
     if context.out.json {
         let list: Vec<Value> = recipes
             .iter()
@@ -142,7 +199,7 @@ fn recipes(context: &Context) -> Result<(), CommandError> {
 }
 
 async fn make(context: &Context, name: &str, disk: Option<&Path>) -> Result<(), CommandError> {
-    let recipe = catalog::recipe(name)?;
+    let recipe = recipes::recipe(name)?;
     if let Some(image) = api::images(&context.client)
         .await?
         .into_iter()
@@ -172,6 +229,50 @@ async fn make(context: &Context, name: &str, disk: Option<&Path>) -> Result<(), 
     })?;
     let import = Import::quick_start(&recipe, file);
     import::carry_out(context, import).await
+}
+
+/// How long it takes between two looks at an image that is being made, of which there are no events.
+const LOOK: Duration = Duration::from_millis(500);
+
+async fn create(context: &Context, arguments: CreateArguments) -> Result<(), CommandError> {
+    let instance = resolve::instance(&context.client, &arguments.instance).await?;
+    let mut request = json!({
+        "InstanceId": instance.instance_id, "Name": arguments.name, "NoReboot": arguments.no_reboot,
+    });
+    if let Some(description) = arguments.description {
+        request["Description"] = description.into();
+    }
+    let answer = context.client.call("CreateImage", &request).await?;
+    let id = text(&answer, "ImageId").to_owned();
+    if !arguments.no_wait {
+        let spinner = progress::spinner(&format!("making {} of {}", arguments.name, instance.handle()));
+        let made = until_made(context, &id).await;
+        spinner.finish_and_clear();
+        made?;
+    }
+    done(context, &answer, &id)
+}
+
+async fn until_made(context: &Context, id: &str) -> Result<(), CommandError> {
+    loop {
+        let answer = context
+            .client
+            .call("DescribeImages", &json!({"ImageIds": [id]}))
+            .await?;
+        let image = answer.pointer("/Images/0").unwrap_or(&Value::Null);
+        match text(image, "State") {
+            "pending" => tokio::time::sleep(LOOK).await,
+            "available" => return Ok(()),
+            state => {
+                let why = image.pointer("/StateReason/Message").and_then(Value::as_str);
+                return Err(CommandError::ImageNotMade {
+                    image: id.into(),
+                    state: state.into(),
+                    why: why.unwrap_or_default().into(),
+                });
+            }
+        }
+    }
 }
 
 /// Runs a recipe; what it says goes to standard error.

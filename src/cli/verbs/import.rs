@@ -1,23 +1,25 @@
 //! `kiln import`: a disk image becomes an AMI (ImportImage and its task).
 
 use super::super::Context;
-use super::super::catalog::Recipe;
+use super::super::catalogs::{CATALOG_TAG, DIGEST_TAG, Offered};
 use super::super::error::CommandError;
 use super::super::output::hint;
-use super::super::progress;
+use super::super::recipes::Recipe;
+use super::super::tasks;
+use super::text;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// Make an image of a disk: raw, qcow2, vmdk or vhd.
+/// Make an image of a disk: raw, qcow2, vmdk or vhd, or an OVA with one.
 ///
 /// The command opens the files, so it imports what you may read and nothing else. Prints the image's identifier.
 #[derive(Debug, clap::Args)]
 #[command(before_help = "\
 Examples:
   kiln import disk.qcow2 --name my-image
+  kiln import appliance.ova
   kiln import root.raw --name tiny --kernel vmlinux --command-line 'console=ttyS0 root=/dev/vda'")]
 pub struct Arguments {
     /// The disk.
@@ -28,7 +30,7 @@ pub struct Arguments {
     /// What it is, for people.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// The disk's format (raw, qcow2, vmdk, vhd); told by the disk itself when not given.
+    /// The disk's format (raw, qcow2, vmdk, vhd, ova); told by the disk itself when not given.
     #[arg(long)]
     format: Option<String>,
     /// A kernel that instances boot instead of what is on the disk: a bzImage, or an ELF file.
@@ -54,8 +56,14 @@ pub(super) struct Import {
     files: Vec<OwnedFd>,
 }
 
-/// How often the task is asked how far it is.
-const INTERVAL: Duration = Duration::from_millis(250);
+const KIND: tasks::Kind = tasks::Kind {
+    noun: "import",
+    doing: "importing",
+    describe: "DescribeImportImageTasks",
+    ids: "ImportTaskIds",
+    list: "ImportImageTasks",
+    id: "ImportTaskId",
+};
 
 impl Import {
     /// What the command line asks for.
@@ -88,6 +96,32 @@ impl Import {
             disk,
         );
         import.request["ImageOwnerAlias"] = json!("amazon");
+        import
+    }
+
+    /// The disk of a catalog's image, as it was fetched and verified.
+    pub(super) fn pulled(wanted: &Offered, disk: File) -> Import {
+        let Offered { subscription, offer } = wanted;
+        let about = offer.description.as_deref();
+        let format = offer.format.to_string();
+        let mut import = Import::new(offer.name.clone(), &offer.name, about, Some(&format), disk);
+        let request = &mut import.request;
+        request["Architecture"] = json!(offer.architecture.name());
+        match offer.owner.alias() {
+            Some(alias) => request["ImageOwnerAlias"] = json!(alias),
+            None => request["OwnerId"] = json!(offer.owner.to_string()),
+        }
+        if !offer.product_codes.is_empty() {
+            let codes = offer.product_codes.iter();
+            request["ProductCodes"] = codes
+                .map(|code| json!({ "ProductCodeId": code.id, "ProductCodeType": code.kind.name() }))
+                .collect();
+        }
+        request["TagSpecifications"][0]["Tags"] = json!([
+            { "Key": "Name", "Value": offer.name },
+            { "Key": CATALOG_TAG, "Value": subscription.name },
+            { "Key": DIGEST_TAG, "Value": offer.digest.to_string() },
+        ]);
         import
     }
 
@@ -124,34 +158,14 @@ impl Import {
 /// Begins the import, follows its task and prints the image's identifier.
 pub(super) async fn carry_out(context: &Context, import: Import) -> Result<(), CommandError> {
     let Import { label, request, files } = import;
-    let mut task = context.client.call_with_files("ImportImage", &request, files).await?;
-    let text = |task: &Value, key: &str| task.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
-    let id = text(&task, "ImportTaskId");
-    let bar = progress::percent(&format!("importing {label}"));
-    while text(&task, "Status") == "active" {
-        bar.set_position(text(&task, "Progress").parse().unwrap_or(0));
-        bar.set_message(text(&task, "StatusMessage"));
-        tokio::time::sleep(INTERVAL).await;
-        let request = json!({ "ImportTaskIds": [id] });
-        let mut answer = context.client.call("DescribeImportImageTasks", &request).await?;
-        task = answer
-            .pointer_mut("/ImportImageTasks/0")
-            .map(Value::take)
-            .unwrap_or_default();
-    }
-    bar.finish_and_clear();
-    if text(&task, "Status") != "completed" {
-        return Err(CommandError::Import {
-            file: label,
-            message: text(&task, "StatusMessage"),
-        });
-    }
+    let task = context.client.call_with_files("ImportImage", &request, files).await?;
+    let task = tasks::follow(context, &KIND, task, &label).await?;
     if context.out.json {
         return context.out.answer(&task);
     }
     let image = text(&task, "ImageId");
     hint(&format!("next: kiln run {image}"));
-    context.out.line(&image)
+    context.out.line(image)
 }
 
 fn open(path: &Path) -> Result<File, CommandError> {

@@ -125,8 +125,10 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
 
 async fn create(context: &Context, arguments: &CreateArguments) -> Result<(), CommandError> {
     // The file first: a private key that could not be written would be lost.
-    let file = arguments.file.as_deref().map(|path| Ok((path, new_file(path)?)));
-    let file = file.transpose()?;
+    let file = match arguments.file.as_deref() {
+        Some(path) => Some((path, new_file(path)?)),
+        None => None,
+    };
     let request = json!({ "KeyName": arguments.name, "KeyType": arguments.kind });
     let answer = context.client.call("CreateKeyPair", &request).await;
     let Some((path, mut file)) = file else {

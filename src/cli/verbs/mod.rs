@@ -1,22 +1,28 @@
 //! The verbs of the command, one file each: its arguments, and what it does with the API.
 
 pub mod addresses;
+pub mod catalog;
 pub mod completion;
 pub mod connect;
 pub mod console;
 pub mod cp;
 pub mod doctor;
 pub mod events;
+pub mod exec;
+pub mod export;
 pub mod groups;
 pub mod host_keys;
 pub mod images;
 pub mod import;
 pub mod keys;
 pub mod logs;
+pub mod pool;
 pub mod ps;
+pub mod pull;
 pub mod reboot;
 pub mod rm;
 pub mod run;
+pub mod snapshots;
 pub mod ssh;
 pub mod ssh_config;
 pub mod start;
@@ -26,11 +32,14 @@ pub mod subnets;
 pub mod tag;
 pub mod timeline;
 pub mod types;
+pub mod volumes;
 pub mod vpcs;
 pub mod wait;
 pub mod why;
 
+use super::Context;
 use super::api::Instance;
+use super::error::CommandError;
 use serde_json::{Value, json};
 
 /// The identifiers of instances, as requests take them.
@@ -39,7 +48,7 @@ fn ids(instances: &[Instance]) -> Value {
 }
 
 /// The text under a key of the API's answer; empty when there is none.
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -47,6 +56,14 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 fn members<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     let list = value.get(key).and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
+}
+
+/// Prints what a request has made, or the API's own answer.
+fn done(context: &Context, answer: &Value, what: &str) -> Result<(), CommandError> {
+    match context.out.json {
+        true => context.out.answer(answer),
+        false => context.out.line(what),
+    }
 }
 
 /// The tag `Name` of an object; empty when there is none.

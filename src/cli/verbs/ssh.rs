@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::error::CommandError;
 use super::super::resolve;
-use super::super::ssh::{Way, until_reachable};
+use super::super::ssh::{Route, Way, until_reachable};
 use crate::config::Span;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -42,8 +42,9 @@ pub struct Arguments {
 
 pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     let instance = resolve::instance(&context.client, &arguments.instance).await?;
-    until_reachable(context, &instance, arguments.timeout.as_duration()).await?;
-    let way = Way::to(context, &instance).await?;
+    let limit = arguments.timeout.as_duration();
+    let (route, _) = until_reachable(context, &instance, &[Route::Network], limit).await?;
+    let way = Way::to(context, &instance, route).await?;
     let mut ssh = Command::new("ssh");
     ssh.args(way.options);
     if let Some(file) = arguments.identity {

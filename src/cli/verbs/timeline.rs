@@ -83,6 +83,7 @@ fn meaning(stage: &str) -> &'static str {
         "init" => "the first process runs",
         "lease" => "the guest has its address",
         "login" => "the console asks for a login",
+        "ready" => "the guest says that it is ready",
         _ => "",
     }
 }

@@ -15,7 +15,7 @@ pub struct Arguments {
     /// The instances: names, identifiers or beginnings of either.
     #[arg(required = true)]
     instances: Vec<String>,
-    /// A state (running, stopped, terminated) or a stage of the boot (kernel, init, login).
+    /// A state (running, stopped, terminated) or a stage of the boot (kernel, init, login, ready).
     #[arg(long = "for", value_name = "GOAL", default_value = "login")]
     goal: waiting::Goal,
     /// How long to wait.

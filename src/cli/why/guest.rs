@@ -4,7 +4,7 @@ use super::super::Context;
 use super::super::api::{self, Instance};
 use super::super::checks::Finding;
 use super::super::error::CommandError;
-use super::super::ssh::{self, PROTOCOL, host_keys, port_path};
+use super::super::ssh::{self, Route, host_keys};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -94,8 +94,9 @@ pub async fn port(context: &Context, instance: &Instance, port: u16) -> Result<F
         SSH => format!("kiln console {name}, and: systemctl status ssh"),
         _ => format!("kiln ssh {name} -- ss -ltn shows what listens"),
     };
-    let path = port_path(&instance.instance_id, port);
-    let mut connection = match timeout(PATIENCE, context.client.upgrade(&path, PROTOCOL)).await {
+    let path = Route::Network.path(&instance.instance_id, port.into());
+    let upgrade = context.client.upgrade(&path, Route::Network.protocol());
+    let mut connection = match timeout(PATIENCE, upgrade).await {
         Err(_) => return Ok(Finding::fail("port", format!("port {port} does not answer"), remedy)),
         Ok(Err(CommandError::Refused { message, .. })) => return Ok(Finding::fail("port", message, remedy)),
         Ok(connection) => connection?,

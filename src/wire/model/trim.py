@@ -89,8 +89,17 @@ OPEN_ENUMS = {"InstanceType"}
 # kiln's own members, which EC2 does not have: docs/extensions.md says what they mean.
 EXTENSIONS = {
     "ImageDiskContainer": {"CommandLine": {"shape": "String"}},
-    "ImportImageRequest": {"ImageOwnerAlias": {"shape": "String"}},
+    "ImportImageRequest": {
+        "ImageOwnerAlias": {"shape": "String"},
+        "OwnerId": {"shape": "String"},
+        "ProductCodes": {"shape": "ProductCodeList"},
+    },
+    "ExportImageRequest": {"Url": {"shape": "String"}},
 }
+
+# Values of enumerations that are kiln's own, and members that EC2 requires and kiln does not.
+MORE_VALUES = {"DiskImageFormat": ["QCOW2"]}
+NOT_REQUIRED = {"ExportImageRequest": {"S3ExportLocation"}}
 
 SHAPE_KEYS = ("type", "required", "enum", "min", "max")
 MEMBER_KEYS = ("shape", "locationName", "queryName", "idempotencyToken")
@@ -101,6 +110,10 @@ def trim_shape(name, shape):
     kept = {key: shape[key] for key in SHAPE_KEYS if key in shape}
     if name in OPEN_ENUMS:
         kept.pop("enum", None)
+    if name in MORE_VALUES:
+        kept["enum"] = kept["enum"] + MORE_VALUES[name]
+    if name in NOT_REQUIRED:
+        kept["required"] = [member for member in kept["required"] if member not in NOT_REQUIRED[name]]
     if "members" in shape:
         members = shape["members"] | EXTENSIONS.get(name, {})
         kept["members"] = {name: trim_member(member) for name, member in members.items()}

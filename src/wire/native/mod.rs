@@ -1,12 +1,14 @@
 //! kiln's own resources beside EC2's operations: events, the console and the ports
-//! of a guest, an instance's timeline, the daemon's status, the key of its identity documents.
+//! of a guest, an instance's timeline, the daemon's status and pool, the key of its identity documents.
 //!
 //! `docs/openapi.json` describes them; a test holds the two together.
 
 mod console;
 mod events;
 mod identity_key;
+mod pool;
 mod port;
+mod scrub;
 mod status;
 mod timeline;
 mod upgrade;
@@ -43,15 +45,21 @@ impl Native {
 
     /// Answers a request for one of the resources; none if its path is not one of theirs.
     pub async fn respond(&self, path: &[&str], asked: Asked) -> Result<Response<Answer>, Asked> {
-        if asked.request.method() != Method::GET {
-            return Err(asked);
-        }
         let id = asked.id;
+        match (asked.request.method(), path) {
+            (&Method::GET, _) => {}
+            (&Method::POST, ["pool", "scrub", snapshot]) => {
+                let scrubbed = scrub::scrub(&self.world, snapshot).await.map(whole);
+                return Ok(scrubbed.unwrap_or_else(|error| refusal(&error, id)));
+            }
+            _ => return Err(asked),
+        }
         let answered = match path {
             ["events"] => self
                 .stream()
                 .map(|permit| events::stream(&self.world, permit, asked.stop)),
             ["identity-key"] => identity_key::identity_key(&self.world).await.map(whole),
+            ["pool"] => pool::pool(&self.world).await.map(whole),
             ["status"] => status::status(&self.world).await.map(whole),
             ["instances", instance, "timeline"] => match instance_id(instance) {
                 Ok(instance) => timeline::timeline(&self.world, instance).await.map(whole),
@@ -63,6 +71,10 @@ impl Native {
             },
             ["instances", instance, "ports", port] => match (instance_id(instance), self.stream()) {
                 (Ok(instance), Ok(permit)) => port::open(&self.world, (instance, port), permit, asked).await,
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            },
+            ["instances", instance, "vsock", port] => match (instance_id(instance), self.stream()) {
+                (Ok(instance), Ok(permit)) => port::open_vsock(&self.world, (instance, port), permit, asked).await,
                 (Err(error), _) | (_, Err(error)) => Err(error),
             },
             _ => return Err(asked),

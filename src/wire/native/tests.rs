@@ -38,8 +38,12 @@ impl Served {
 
     /// A whole answer: status and body.
     async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(&format!("GET {path}")).await
+    }
+
+    async fn ask(&self, request: &str) -> (u16, Value) {
         let mut stream = self.connect().await;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n");
+        let request = format!("{request} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -180,14 +184,34 @@ async fn the_status_has_what_its_description_says() {
 }
 
 #[tokio::test]
+async fn the_pool_has_what_its_description_says() {
+    let served = Served::start().await;
+    let (code, pool) = served.get("/pool").await;
+    assert_eq!(code, 200);
+    let keys: BTreeSet<&str> = pool.as_object().unwrap().keys().map(String::as_str).collect();
+    let documented = documented();
+    let required = documented["components"]["schemas"]["Pool"]["required"]
+        .as_array()
+        .unwrap();
+    assert_eq!(keys, required.iter().map(|key| key.as_str().unwrap()).collect());
+    assert!(pool["FreeBytes"].as_u64().unwrap() > 0);
+    assert_eq!(pool["Freeable"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn every_documented_path_is_there_and_no_other() {
     let served = Served::start().await;
-    for path in documented()["paths"].as_object().unwrap().keys() {
+    for (path, item) in documented()["paths"].as_object().unwrap() {
         if path == "/events" {
             continue;
         }
-        let (_, answer) = served.get(&path.replace("{id}", "i-00000000000000001")).await;
-        assert_ne!(answer["Error"]["Code"], "NotFound", "{path}");
+        let filled = path
+            .replace("{id}", "i-00000000000000001")
+            .replace("{snapshot}", "snap-00000000000000001");
+        for method in item.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            let (_, answer) = served.ask(&format!("{} {filled}", method.to_uppercase())).await;
+            assert_ne!(answer["Error"]["Code"], "NotFound", "{method} {path}");
+        }
     }
     for path in [
         "/",
@@ -219,6 +243,41 @@ async fn an_instance_that_is_none_or_unknown_is_named_so() {
         (status, answer["Error"]["Code"].as_str()),
         (426, Some("UpgradeRequired"))
     );
+}
+
+#[tokio::test]
+async fn a_port_of_a_guest_is_a_number_and_no_document() {
+    let served = Served::start().await;
+    for (path, status, code) in [
+        ("ports/0", 400, "InvalidParameterValue"),
+        ("ports/65536", 400, "InvalidParameterValue"),
+        ("ports/22", 426, "UpgradeRequired"),
+        ("vsock/x", 400, "InvalidParameterValue"),
+        ("vsock/4294967295", 400, "InvalidParameterValue"),
+        ("vsock/4294967294", 426, "UpgradeRequired"),
+    ] {
+        let (got, answer) = served.get(&format!("/instances/i-00000000000000001/{path}")).await;
+        assert_eq!((got, answer["Error"]["Code"].as_str()), (status, Some(code)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_connects_to_an_instance_that_is_not_there() {
+    let served = Served::start().await;
+    for (path, protocol) in [("ports/22", "kiln-tcp"), ("vsock/22", "kiln-vsock")] {
+        let mut stream = served.connect().await;
+        let request = format!(
+            "GET /instances/i-00000000000000001/{path} HTTP/1.1\r\nHost: k\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = head(&mut stream).await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 400"), "{path}");
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let mut body = vec![0; length.lines().next().unwrap().parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["Error"]["Code"], "InvalidInstanceID.NotFound");
+    }
 }
 
 /// Upgrades whatever it is asked to a connection to `console`.

@@ -59,16 +59,24 @@ impl Body for Answer {
 /// # Errors
 /// `RequestEntityTooLarge` beyond [`MAX_BODY`], `InvalidRequest` if it does not come whole and in time.
 pub async fn read(body: Incoming) -> Result<Bytes, ApiError> {
+    read_up_to(body, MAX_BODY).await
+}
+
+/// Reads the body of a request that has its own bound.
+///
+/// # Errors
+/// `RequestEntityTooLarge` beyond `max` bytes, `InvalidRequest` if it does not come whole and in time.
+pub async fn read_up_to(body: Incoming, max: usize) -> Result<Bytes, ApiError> {
     let too_long = || {
-        let message = format!("The body of the request is longer than {MAX_BODY} bytes");
+        let message = format!("The body of the request is longer than {max} bytes");
         ApiError::new(Code::RequestEntityTooLarge, message)
     };
     let invalid = |message: String| Err(ApiError::new(Code::InvalidRequest, message));
     // A length that the head announces needs no reading to be too long.
-    if body.size_hint().lower() > MAX_BODY as u64 {
+    if body.size_hint().lower() > max as u64 {
         return Err(too_long());
     }
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => invalid("The body of the request did not come whole".into()),

@@ -89,6 +89,26 @@ impl Api {
         Err(Refusal { status, code, message })
     }
 
+    /// Carries out an operation whose daemon may end before it answers; gives what it answered, if it did and did not refuse.
+    #[must_use]
+    pub fn attempt(&self, operation: &str, request: &Value, files: &[File]) -> Option<Value> {
+        let head = format!("POST /{operation} HTTP/1.1\r\nContent-Type: application/json\r\nConnection: close\r\n");
+        let answer = http::send(&self.socket, &head, &request.to_string(), files, PATIENCE).ok()?;
+        let accepted = answer.status == 200;
+        let text = answer.text().ok()?;
+        serde_json::from_str(&text).ok().filter(|_| accepted)
+    }
+
+    /// A request that is no operation of EC2's: its first line and headers, and its body. Gives status and body of the answer, if the
+    /// daemon does not end before it.
+    #[must_use]
+    pub fn ask(&self, head: &str, body: &str) -> Option<(u16, String)> {
+        let head = format!("{head}\r\nConnection: close\r\n");
+        let answer = http::send(&self.socket, &head, body, &[], PATIENCE).ok()?;
+        let status = answer.status;
+        Some((status, answer.text().ok()?))
+    }
+
     /// Imports a raw disk as an AMI and returns its id.
     #[track_caller]
     pub fn import_disk(&self, disk: &Path) -> String {

@@ -6,7 +6,7 @@ use crate::leftovers;
 use crate::namespace::Namespace;
 use serde_json::json;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -175,7 +175,23 @@ impl Daemon {
     /// Runs the command `kiln`, which must succeed; returns its standard output.
     #[track_caller]
     pub fn run_kiln(&self, arguments: &[&str]) -> String {
-        let output = self.kiln(arguments).output().expect("kiln can be started");
+        self.kiln_with_input(arguments, b"")
+    }
+
+    /// The same with something to read on its standard input.
+    #[track_caller]
+    pub fn kiln_with_input(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut command = self.kiln(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kiln can be started");
+        if let Some(mut stdin) = child.stdin.take() {
+            // It may end without reading it.
+            let _ = stdin.write_all(input);
+        }
+        let output = child.wait_with_output().expect("kiln can be waited for");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(

@@ -1,4 +1,4 @@
-//! A daemon with the Debian test image, for tests and benchmarks that boot stock guests.
+//! A daemon with a Debian test image, for tests and benchmarks that boot stock guests.
 
 use crate::api::Api;
 use crate::console::Console;
@@ -19,7 +19,7 @@ const TYPES: &str = "[t3]\nthreads_per_core = 1\n\
     sizes.small = { vcpus = 1, memory_mib = 1024 }\n\
     sizes.large = { vcpus = 4, memory_mib = 1024 }\n";
 
-/// A daemon whose one AMI is the Debian test image. Its types are `t3.micro` and `t3.small` with one vCPU, `t3.large` with
+/// A daemon whose one AMI is a Debian test image. Its types are `t3.micro` and `t3.small` with one vCPU, `t3.large` with
 /// four, and `t3.nano`, whose network carries 20 Mbit a second.
 #[derive(Debug)]
 pub struct Debian {
@@ -30,11 +30,11 @@ pub struct Debian {
 }
 
 impl Debian {
-    /// Starts the daemon with more lines in `kiln.toml`, and imports the image. `kilnd` is what
+    /// Starts the daemon with more lines in `kiln.toml`, and imports the image of that release of Debian. `kilnd` is what
     /// `env!("CARGO_BIN_EXE_kilnd")` says.
     #[must_use]
     #[track_caller]
-    pub fn start(kilnd: &str, config: &str) -> Self {
+    pub fn start(kilnd: &str, release: u8, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("There is room for a file");
         let types = folder.path().join("instance-types.toml");
         fs::write(&types, TYPES).expect("There is room for a file");
@@ -43,7 +43,7 @@ impl Debian {
             types.display()
         );
         let daemon = Setup::new(kilnd).config(&capacity).config(config).start();
-        let disk = debian_disk();
+        let disk = debian_disk(release);
         let disk = disk.to_str().expect("Its path is text");
         let image = daemon.run_kiln(&["import", disk, "--name", "debian"]).trim().to_owned();
         Self {

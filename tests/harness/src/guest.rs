@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The raw disk of the Debian 12 test image, which `tests/lab/image --test debian-12` makes; `KILN_TEST_DEBIAN` names it.
+/// The raw disk of a Debian release's test image: `KILN_TEST_DEBIAN_12` names that of Debian 12, which
+/// `tests/lab/image --test debian-12` makes.
 #[track_caller]
 #[must_use]
-pub fn debian_disk() -> PathBuf {
-    let disk = std::env::var_os("KILN_TEST_DEBIAN")
+pub fn debian_disk(release: u8) -> PathBuf {
+    let variable = format!("KILN_TEST_DEBIAN_{release}");
+    let disk = std::env::var_os(&variable)
         .map(PathBuf::from)
-        .expect("KILN_TEST_DEBIAN must name the test image; `make test` sees to it");
+        .unwrap_or_else(|| panic!("{variable} must name the test image; `make test` sees to it"));
     assert!(disk.exists(), "There is no image {}", disk.display());
     disk
 }

@@ -22,8 +22,9 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// The system calls that engines make, on the thread that uses them.
-pub const SYSCALLS: [libc::c_long; 5] = [
+pub const SYSCALLS: [libc::c_long; 6] = [
     libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
     libc::SYS_preadv,
     libc::SYS_pwritev2,
     libc::SYS_fdatasync,

@@ -164,3 +164,18 @@ fn a_volume_has_one_writer() {
     lock(&second, true).unwrap();
     lock(&open(), true).unwrap();
 }
+
+#[test]
+fn an_engine_that_is_gone_has_let_go_of_its_file() {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let open = || File::options().read(true).write(true).open(named.path()).unwrap();
+    for _ in 0..8 {
+        let file = Arc::new(open());
+        lock(&file, false).unwrap();
+        let engines = engines(&file);
+        drop(file);
+        assert!(matches!(lock(&open(), false), Err(LockError::InUse)));
+        drop(engines);
+        lock(&open(), false).unwrap();
+    }
+}

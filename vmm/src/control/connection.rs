@@ -50,6 +50,8 @@ pub struct Connection {
     pub mode: Mode,
     /// Whether an answer is owed that comes later; no further request is read before it.
     pub waiting: bool,
+    /// Whether devices rest for as long as it lasts.
+    pub quiesces: bool,
     input: Vec<u8>,
     output: Vec<u8>,
     files: Vec<File>,
@@ -64,6 +66,7 @@ impl Connection {
             socket,
             mode: Mode::Requests,
             waiting: false,
+            quiesces: false,
             input: Vec::new(),
             output: Vec::new(),
             files: Vec::new(),
@@ -195,6 +198,16 @@ impl Connection {
     /// Whether all that was owed is sent and the peer has nothing more to say.
     pub fn is_over(&self) -> bool {
         self.finished && self.output.is_empty() && !self.waiting
+    }
+
+    /// Whether nothing more was said by either side, and nothing waits to be sent.
+    pub fn is_quiet(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && !self.finished
+    }
+
+    /// The socket, for whoever goes on with it.
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
     }
 
     /// Whether something waits to be sent.

@@ -12,7 +12,8 @@ pub mod termination;
 use crate::console::Console;
 use crate::guest::Board;
 use crate::machine::supervisor::Signal;
-use crate::protocol::{Event, Failure, MachineState, Report, Response};
+use crate::protocol::{Answer, Event, Failure, MachineState, Report, Response};
+use crate::virtio::vsock::Dialer;
 use connection::{Closed, Connection, Mode};
 use notice::{Notice, Notices};
 use rustix::event::Timespec;
@@ -61,6 +62,7 @@ pub struct Server {
     termination: Termination,
     machine: Sender<Signal>,
     console: Option<Arc<Console>>,
+    dialer: Option<Arc<Dialer>>,
     /// What the guest is told; none before the launch, or where it has no network.
     board: Option<Arc<Board>>,
     view: MachineView,
@@ -93,6 +95,7 @@ impl Server {
             termination,
             machine,
             console: None,
+            dialer: None,
             board: None,
             view: MachineView::default(),
             launcher: None,
@@ -226,15 +229,20 @@ impl Server {
                 connection.interest(),
             )
             .is_ok();
-        if !keep {
-            self.connections.remove(&token);
+        if !keep
+            && let Some(gone) = self.connections.remove(&token)
+            && gone.quiesces
+        {
+            self.tell(Signal::Release(token));
         }
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Console(console) => self.console = Some(console),
+            Notice::Dialer(dialer) => self.dialer = Some(dialer),
             Notice::Launched(result) => self.launched(result),
+            Notice::Answered(token, result) => self.answered(token, result.map(|()| Answer::Done)),
             Notice::Reached(stage, at) => {
                 self.view.set_state(MachineState::Running);
                 let event = self.view.reached(stage, at);
@@ -256,11 +264,18 @@ impl Server {
     }
 
     fn launched(&mut self, result: Result<(), Failure>) {
+        if let Some(token) = self.launcher.take() {
+            let status = self.view.status().clone();
+            self.answered(token, result.map(|()| Answer::Status(status)));
+        }
+    }
+
+    /// Answers a connection that waits for it, if it is still there.
+    fn answered(&mut self, token: u64, result: Result<Answer, Failure>) {
         let response = match result {
-            Ok(()) => Response::Ok(crate::protocol::Answer::Status(self.view.status().clone())),
+            Ok(answer) => Response::Ok(answer),
             Err(failure) => Response::Error(failure),
         };
-        let Some(token) = self.launcher.take() else { return };
         let Some(connection) = self.connections.get_mut(&token) else {
             return;
         };

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::protocol::{Event, Failure, Report, Stage};
 use crate::virtio::net::Mac;
+use crate::virtio::vsock::Dialer;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,10 +14,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub enum Notice {
     /// The console exists now.
     Console(Arc<Console>),
+    /// The machine's socket device can be dialled from now on.
+    Dialer(Arc<Dialer>),
     /// The launch came to this.
     Launched(Result<(), Failure>),
     /// A step of the boot was reached, at this time in microseconds since 1970.
     Reached(Stage, u64),
+    /// What the connection of this number asked of the machine came to this.
+    Answered(u64, Result<(), Failure>),
     /// The machine is being taken down to be built again.
     Resetting,
     /// The machine is being taken down for good.

@@ -2,17 +2,21 @@
 
 use super::Server;
 use super::connection::{Closed, Mode};
-use crate::machine::plan::{Plan, PlanError};
+use crate::machine::plan::{Plan, PlanError, PlannedDevice};
 use crate::machine::report::{chain, now};
 use crate::machine::supervisor::Signal;
 use crate::protocol::{
-    Answer, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response, Stage, Told, VERSION,
+    Answer, DeviceSpec, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response, Stage, Told,
+    VERSION,
 };
 use crate::registry::BuildDeviceError;
+use crate::virtio::vsock::Call;
+use rustix::event::epoll;
 use std::fs::File;
 
 /// How much of the log a console client sees first, and [`Request::ConsoleLog`] at most, in bytes. EC2 gives 64 KiB.
 const CONSOLE_TAIL: usize = 64 << 10;
+const NOT_LAUNCHED: &str = "The machine was not launched yet";
 /// What a JSON string may take in a message beside the rest of it.
 const STRING_MAX: usize = MAX_MESSAGE - 1024;
 
@@ -26,11 +30,27 @@ impl Server {
         };
         match request {
             Request::Launch(spec) => self.launch(token, *spec, files),
-            _ if !files.is_empty() => self.refuse(token, "Only a launch may carry files".into()),
+            Request::Attach { device } => self.attach(token, *device, files),
+            _ if !files.is_empty() => self.refuse(token, "Only a launch or a device may carry files".into()),
+            Request::Detach { id, force } => {
+                let asker = token;
+                self.ask_machine(token, Signal::Detach { id, force, asker })
+            }
+            Request::Quiesce { ids, after_reset } => self.quiesce(token, ids, after_reset),
+            Request::Limit { id, limits } => self.ask_machine(
+                token,
+                Signal::Limit {
+                    id,
+                    limits,
+                    asker: token,
+                },
+            ),
+            Request::Resize { id } => self.ask_machine(token, Signal::Resize { id, asker: token }),
             Request::Hello => self.answer(token, self.hello()),
             Request::Status => self.answer(token, Answer::Status(self.view.status().clone())),
             Request::ConsoleLog => self.console_log(token),
             Request::Console => self.attach_console(token),
+            Request::Vsock { port } => self.connect_to_guest(token, port),
             Request::Subscribe => self.subscribe(token),
             Request::PowerButton => self.signal(token, Signal::PowerButton),
             Request::Reboot => self.signal(token, Signal::Reboot),
@@ -67,19 +87,7 @@ impl Server {
         }
         let (plan, files) = match Plan::new(spec, files) {
             Ok(planned) => planned,
-            Err(error) => {
-                let kind = match error {
-                    PlanError::Device(BuildDeviceError::UnknownKind { .. } | BuildDeviceError::Config { .. }) => {
-                        FailureKind::Device
-                    }
-                    _ => FailureKind::BadRequest,
-                };
-                let failure = Failure {
-                    kind,
-                    message: chain(&error),
-                };
-                return self.connection(token)?.send_line(&Response::Error(failure));
-            }
+            Err(error) => return self.refuse_plan(token, &error),
         };
         self.view.instance_id = Some(plan.instance_id.clone());
         self.board.clone_from(&plan.board);
@@ -89,6 +97,45 @@ impl Server {
         self.launcher = Some(token);
         self.connection(token)?.waiting = true;
         self.tell(Signal::Launch(Box::new((plan, files))));
+        Ok(())
+    }
+
+    fn refuse_plan(&mut self, token: u64, error: &PlanError) -> Result<(), Closed> {
+        let kind = match error {
+            PlanError::Device(BuildDeviceError::UnknownKind { .. } | BuildDeviceError::Config { .. }) => {
+                FailureKind::Device
+            }
+            _ => FailureKind::BadRequest,
+        };
+        let message = chain(error);
+        let failure = Failure { kind, message };
+        self.connection(token)?.send_line(&Response::Error(failure))
+    }
+
+    fn attach(&mut self, token: u64, spec: DeviceSpec, files: Vec<File>) -> Result<(), Closed> {
+        match PlannedDevice::new(spec, files) {
+            Ok(device) => self.ask_machine(token, Signal::Attach(Box::new(device), token)),
+            Err(error) => self.refuse_plan(token, &error),
+        }
+    }
+
+    fn quiesce(&mut self, token: u64, ids: Vec<String>, after_reset: bool) -> Result<(), Closed> {
+        self.connection(token)?.quiesces = true;
+        let signal = Signal::Quiesce {
+            ids,
+            after_reset,
+            asker: token,
+        };
+        self.ask_machine(token, signal)
+    }
+
+    /// Hands `signal` to the machine thread, which answers the connection by [`super::Notice::Answered`].
+    fn ask_machine(&mut self, token: u64, signal: Signal) -> Result<(), Closed> {
+        if self.view.is_waiting() {
+            return self.refuse(token, NOT_LAUNCHED.into());
+        }
+        self.connection(token)?.waiting = true;
+        self.tell(signal);
         Ok(())
     }
 
@@ -115,6 +162,21 @@ impl Server {
         connection.send_bytes(&replay)
     }
 
+    /// Hands the connection itself to the device, which answers and then carries it.
+    fn connect_to_guest(&mut self, token: u64, port: u32) -> Result<(), Closed> {
+        let Some(dialer) = self.dialer.clone() else {
+            return self.refuse(token, "The machine was not launched yet".into());
+        };
+        if !self.connection(token)?.is_quiet() {
+            let message = "Nothing may be said between a request for a connection to the guest and its answer";
+            return self.refuse(token, message.into());
+        }
+        let connection = self.connections.remove(&token).ok_or(Closed::Gone)?;
+        epoll::delete(&self.epoll, &connection).map_err(|_| Closed::Gone)?;
+        dialer.dial(Call::new(port, connection.into_socket()));
+        Ok(())
+    }
+
     fn subscribe(&mut self, token: u64) -> Result<(), Closed> {
         self.answer(token, Answer::Done)?;
         let history = self.view.history();
@@ -125,7 +187,7 @@ impl Server {
 
     fn signal(&mut self, token: u64, signal: Signal) -> Result<(), Closed> {
         if self.view.is_waiting() {
-            return self.refuse(token, "The machine was not launched yet".into());
+            return self.refuse(token, NOT_LAUNCHED.into());
         }
         self.tell(signal);
         self.answer(token, Answer::Done)

@@ -272,7 +272,7 @@ mod tests {
                 client,
                 connection: Connection::new(socket.into(), begun).unwrap(),
                 desk: Desk {
-                    board: Arc::new(Board::new(1, story).unwrap()),
+                    board: Arc::new(Board::new(story).unwrap()),
                     tokens: Tokens::new().unwrap(),
                     since: begun,
                 },
@@ -413,11 +413,14 @@ mod tests {
         assert_eq!((pair.deadline(), pair.connection.interest()), (5, None));
     }
 
-    /// The states (`/proc/net/tcp`) of sockets with this port that no descriptor refers to any more.
-    fn left_behind(port: u16) -> Vec<String> {
+    /// The states (`/proc/net/tcp`) of sockets between these ports that no descriptor refers to any more. One port would
+    /// not do: a socket of another test, long over, may have had it.
+    fn left_behind(local: u16, remote: u16) -> Vec<String> {
         let sockets = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
         let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let ours = fields.filter(|fields| fields[1].ends_with(&format!(":{port:04X}")) && fields[9] == "0");
+        let ports = [format!(":{local:04X}"), format!(":{remote:04X}")];
+        let ours = fields
+            .filter(|fields| fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]) && fields[9] == "0");
         ours.map(|fields| fields[3].to_owned()).collect()
     }
 
@@ -426,7 +429,7 @@ mod tests {
         // The client still takes answers, or has hung up on its side.
         for (hangs_up, interest) in [(false, Some(EventFlags::IN)), (true, None)] {
             let mut pair = Pair::new();
-            let port = pair.client.peer_addr().unwrap().port();
+            let ports = [pair.client.peer_addr(), pair.client.local_addr()].map(|address| address.unwrap().port());
             // More than the client's kernel takes, and no more than the connection's does.
             let requests = "GET /latest/meta-data/long HTTP/1.1\r\n\r\n".repeat(20);
             pair.send(&requests, 0).unwrap();
@@ -436,7 +439,7 @@ mod tests {
             }
             assert_eq!(pair.connection.interest(), interest);
             drop(pair.connection);
-            assert_eq!(left_behind(port), [""; 0]);
+            assert_eq!(left_behind(ports[0], ports[1]), [""; 0]);
         }
     }
 

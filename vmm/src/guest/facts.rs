@@ -5,20 +5,20 @@
 
 use super::tree::{Directory, TreeError};
 use crate::protocol::{Lease, Metadata, MetadataOptions, Resolver, Told};
+use crate::virtio::net::{Mac, SettingError};
 use base64ct::{Base64, Encoding};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Why a guest can't be told this.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
-    /// Not one lease an interface.
-    #[error("{leases} leases were given for {interfaces} interfaces")]
-    Leases {
-        /// How many leases.
-        leases: usize,
-        /// How many interfaces.
-        interfaces: usize,
-    },
+    /// There are more leases than interfaces can be.
+    #[error("{0} leases are too many: {max} are possible", max = Told::LEASES_MAX)]
+    Leases(usize),
+    /// A lease is no interface's.
+    #[error("A lease can't be an interface's")]
+    Mac(#[source] SettingError),
     /// A lease holds something that can't be; its member is named.
     #[error("A lease can't have this {0}")]
     Lease(&'static str),
@@ -48,8 +48,8 @@ pub enum FactsError {
 /// What a guest is told.
 #[derive(Debug)]
 pub struct Facts {
-    /// By the place of their interface.
-    pub leases: Vec<Lease>,
+    /// By the hardware address of their interface.
+    pub leases: BTreeMap<Mac, Lease>,
     /// `meta-data` and `dynamic`.
     pub tree: Directory,
     /// `user-data`.
@@ -61,23 +61,22 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Checks `told` for a guest with `interfaces` interfaces.
+    /// Checks `told`.
     ///
     /// # Errors
     /// See [`FactsError`].
-    pub fn new(interfaces: usize, told: Told) -> Result<Self, FactsError> {
+    pub fn new(told: Told) -> Result<Self, FactsError> {
         let Told {
             leases,
             metadata,
             resolver,
         } = told;
-        if leases.len() != interfaces {
-            return Err(FactsError::Leases {
-                leases: leases.len(),
-                interfaces,
-            });
+        if leases.len() > Told::LEASES_MAX {
+            return Err(FactsError::Leases(leases.len()));
         }
-        leases.iter().try_for_each(check_lease)?;
+        leases.values().try_for_each(check_lease)?;
+        let leases = leases.into_iter().map(|(mac, lease)| Ok((mac.parse()?, lease)));
+        let leases = leases.collect::<Result<_, _>>().map_err(FactsError::Mac)?;
         resolver.iter().try_for_each(check_resolver)?;
         let Metadata {
             leaves,
@@ -159,19 +158,19 @@ pub struct Board(Mutex<Posted>);
 
 struct Posted {
     facts: Arc<Facts>,
-    /// Which interfaces were given their lease in this life of the machine.
-    leased: Vec<bool>,
+    /// The interfaces that were given their lease in this life of the machine.
+    leased: BTreeSet<Mac>,
 }
 
 impl Board {
-    /// A board for a guest with `interfaces` interfaces.
+    /// A board that says `told`.
     ///
     /// # Errors
-    /// It can't be told this.
-    pub fn new(interfaces: usize, told: Told) -> Result<Self, FactsError> {
+    /// No guest can be told this.
+    pub fn new(told: Told) -> Result<Self, FactsError> {
         Ok(Self(Mutex::new(Posted {
-            facts: Arc::new(Facts::new(interfaces, told)?),
-            leased: vec![false; interfaces],
+            facts: Arc::new(Facts::new(told)?),
+            leased: BTreeSet::new(),
         })))
     }
 
@@ -184,8 +183,7 @@ impl Board {
     /// # Errors
     /// It can't be told this; it is told what it was before.
     pub fn tell(&self, told: Told) -> Result<(), FactsError> {
-        let interfaces = self.posted().leased.len();
-        let facts = Arc::new(Facts::new(interfaces, told)?);
+        let facts = Arc::new(Facts::new(told)?);
         let before = std::mem::replace(&mut self.posted().facts, facts);
         // Released here, not while the guest thread waits.
         drop(before);
@@ -198,50 +196,49 @@ impl Board {
     }
 
     /// Notes that an interface was given its lease; says whether it is the first time in this life of the machine.
-    pub fn lease_given(&self, interface: usize) -> bool {
-        let mut posted = self.posted();
-        let leased = posted.leased.get_mut(interface);
-        leased.is_some_and(|leased| !std::mem::replace(leased, true))
+    pub fn lease_given(&self, interface: Mac) -> bool {
+        self.posted().leased.insert(interface)
+    }
+
+    /// An interface is gone, and with it what was noted.
+    pub fn forget_lease(&self, interface: Mac) {
+        self.posted().leased.remove(&interface);
     }
 
     /// The machine begins a new life.
     pub fn reset(&self) {
-        self.posted().leased.fill(false);
+        self.posted().leased.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{lease, told};
+    use super::super::testing::{MAC, lease, told};
     use super::*;
 
     #[test]
     fn a_possible_story_is_told_and_leases_are_noted_once_a_life() {
-        let board = Board::new(1, told()).unwrap();
+        let board = Board::new(told()).unwrap();
         assert_eq!(board.facts().user_data.as_deref(), Some(b"#!/bin/sh\n".as_slice()));
-        let seen = [board.lease_given(0), board.lease_given(0), board.lease_given(1)];
-        assert_eq!(seen, [true, false, false]);
+        let [mac, other] = [MAC, "02:00:5e:10:00:02"].map(|mac| mac.parse().unwrap());
+        let given = [mac, mac, other, other].map(|mac| board.lease_given(mac));
+        assert_eq!(given, [true, false, true, false]);
+        board.forget_lease(other);
+        assert_eq!([mac, other].map(|mac| board.lease_given(mac)), [false, true]);
         board.reset();
-        assert!(board.lease_given(0));
+        assert!(board.lease_given(mac));
     }
 
     #[test]
     fn what_is_told_anew_replaces_what_was_and_what_is_refused_does_not() {
-        let board = Board::new(1, told()).unwrap();
+        let board = Board::new(told()).unwrap();
         let mut other = told();
         other.metadata.user_data = None;
         board.tell(other).unwrap();
         assert!(board.facts().user_data.is_none());
         let mut wrong = told();
-        wrong.leases.clear();
-        let refused = board.tell(wrong);
-        assert!(matches!(
-            refused,
-            Err(FactsError::Leases {
-                leases: 0,
-                interfaces: 1
-            })
-        ));
+        wrong.leases.insert("01:00:5e:00:00:01".into(), lease());
+        assert!(matches!(board.tell(wrong), Err(FactsError::Mac(_))));
         assert!(board.facts().user_data.is_none());
     }
 
@@ -279,11 +276,17 @@ mod tests {
         ];
         for lease in wrong {
             let story = Told {
-                leases: vec![lease.clone()],
+                leases: [(MAC.into(), lease.clone())].into(),
                 ..told()
             };
-            assert!(matches!(Facts::new(1, story), Err(FactsError::Lease(_))), "{lease:?}");
+            assert!(matches!(Facts::new(story), Err(FactsError::Lease(_))), "{lease:?}");
         }
+        let many = (0..=Told::LEASES_MAX).map(|number| (format!("02:00:00:00:00:{number:02x}"), lease()));
+        let story = Told {
+            leases: many.collect(),
+            ..told()
+        };
+        assert!(matches!(Facts::new(story), Err(FactsError::Leases(16))));
     }
 
     #[test]
@@ -291,7 +294,7 @@ mod tests {
         let with = |change: &dyn Fn(&mut Metadata)| {
             let mut story = told();
             change(&mut story.metadata);
-            Facts::new(1, story)
+            Facts::new(story)
         };
         let leaf = |path: &str, value: &str| {
             let (path, value) = (path.to_owned(), value.to_owned());
@@ -321,7 +324,7 @@ mod tests {
         let given = |text: String| {
             let mut story = told();
             story.metadata.user_data = Some(text);
-            Facts::new(1, story)
+            Facts::new(story)
         };
         let most = vec![0xff; Metadata::USER_DATA_MAX];
         let facts = given(Base64::encode_string(&most)).unwrap();

@@ -23,11 +23,20 @@ const TYPE_AND_CLASS: usize = 4;
 /// The bytes of our key.
 const KEY: usize = 32;
 
+/// A socket of the name server: which of those behind the interface at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DnsSocket {
+    /// The place; no other interface ever has it.
+    pub place: usize,
+    /// Which one, from 0.
+    pub which: usize,
+}
+
 /// Who asked, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The number of the socket.
-    pub socket: usize,
+    /// The socket.
+    pub socket: DnsSocket,
     /// Its address.
     pub address: SocketAddrAny,
 }
@@ -216,7 +225,7 @@ mod tests {
 
     fn client(port: u16) -> Client {
         Client {
-            socket: 0,
+            socket: DnsSocket { place: 0, which: 0 },
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into(),
         }
     }

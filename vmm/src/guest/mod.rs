@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!  control ──Told──► Board ◄──looks── guest thread ──► DHCP socket   ┐ of each interface,
-//!                                       (Server)   ──► HTTP socket   │ bound to its tap
+//!  machine ─Change─► Door ──────────►   (Server)   ──► HTTP socket   │ bound to its tap
 //!     the host's name servers ◄── Forwarder ◄─┘    ──► DNS sockets   ┘
 //! ```
-//! The supervisor starts the thread at the launch, with the sockets that came along; it outlives every reset. It holds
-//! no other file, makes no socket, and what a guest can make it hold is bounded.
+//! The supervisor starts the thread at the launch, with the sockets that came along; others come with network devices that
+//! are attached later, and go with them. The thread outlives every reset. It holds no other file, makes no socket, and what
+//! a guest can make it hold is bounded.
 
 mod connection;
 mod dhcp;
 mod dns;
+mod door;
 mod facts;
 mod forward;
 mod http;
@@ -23,5 +25,6 @@ mod tests;
 mod tokens;
 mod tree;
 
+pub use door::{Change, Door};
 pub use facts::{Board, FactsError};
 pub use server::{Interface, Server, Sockets};

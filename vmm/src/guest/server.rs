@@ -1,13 +1,16 @@
 //! The guest thread: one epoll over the sockets of all interfaces and the connections that they accept.
 //!
-//! Nothing here waits but `epoll`, and what one wake-up does is bounded, whatever the guest sends.
+//! Nothing here waits but `epoll`, and what one wake-up does is bounded, whatever the guest sends. Interfaces may come and
+//! go; a place that one had is never another's.
 
 use super::connection::{Connection, Desk, Over};
 use super::dhcp;
 use super::dns::{self, Reply};
+use super::door::{Change, Changes, Door, door};
 use super::facts::Board;
-use super::forward::{Client, Forwarder};
+use super::forward::{Client, DnsSocket, Forwarder};
 use super::tokens::Tokens;
+use crate::protocol::InterfaceService;
 use crate::virtio::net::Mac;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -39,6 +42,18 @@ pub struct Interface {
     pub dns: Vec<OwnedFd>,
 }
 
+impl Interface {
+    /// Has none of its sockets wait: accepting has no flag of its own against it, as receiving has. The guest thread may not
+    /// do this itself.
+    ///
+    /// # Errors
+    /// The socket is none.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        let flags = fcntl_getfl(&self.metadata)? | OFlags::NONBLOCK;
+        Ok(fcntl_setfl(&self.metadata, flags)?)
+    }
+}
+
 /// All sockets of the guest thread.
 #[derive(Default)]
 pub struct Sockets {
@@ -54,10 +69,12 @@ enum Source {
     Dhcp(usize),
     Listener(usize),
     Connection(u64),
-    /// A socket of the name server, counted through all interfaces.
-    Dns(usize),
+    /// A socket of the name server.
+    Dns(DnsSocket),
     /// One of the host's name servers.
     Upstream(usize),
+    /// The door.
+    Door,
 }
 
 impl Source {
@@ -69,20 +86,25 @@ impl Source {
             Self::Dhcp(interface) => (interface as u64, 0),
             Self::Listener(interface) => (interface as u64, 1),
             Self::Connection(token) => (token, 2),
-            Self::Dns(socket) => (socket as u64, 3),
+            Self::Dns(DnsSocket { place, which }) => ((place * InterfaceService::NAME_SERVERS_MAX + which) as u64, 3),
             Self::Upstream(server) => (server as u64, 4),
+            Self::Door => (0, 5),
         };
         EventData::new_u64(number << Self::SHIFT | kind)
     }
 
     fn of(data: u64) -> Self {
         let number = data >> Self::SHIFT;
-        let interface = usize::try_from(number).unwrap_or(usize::MAX);
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
         match data & 7 {
-            0 => Self::Dhcp(interface),
-            1 => Self::Listener(interface),
-            3 => Self::Dns(interface),
-            4 => Self::Upstream(interface),
+            0 => Self::Dhcp(place),
+            1 => Self::Listener(place),
+            3 => Self::Dns(DnsSocket {
+                place: place / InterfaceService::NAME_SERVERS_MAX,
+                which: place % InterfaceService::NAME_SERVERS_MAX,
+            }),
+            4 => Self::Upstream(place),
+            5 => Self::Door,
             _ => Self::Connection(number),
         }
     }
@@ -91,7 +113,10 @@ impl Source {
 /// The server.
 pub struct Server {
     epoll: OwnedFd,
-    interfaces: Vec<Interface>,
+    /// By their places.
+    interfaces: BTreeMap<usize, Interface>,
+    next_place: usize,
+    changes: Changes,
     desk: Desk,
     forwarder: Forwarder,
     connections: BTreeMap<u64, Connection>,
@@ -101,26 +126,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on these sockets, of what `board` says.
+    /// A server on these sockets, of what `board` says; more come through the door.
     ///
     /// # Errors
     /// The sockets can't be waited for, or the system has no random numbers.
-    pub fn new(sockets: Sockets, board: Arc<Board>) -> io::Result<Self> {
-        let Sockets {
-            interfaces,
-            name_servers,
-        } = sockets;
+    pub fn new(sockets: Sockets, board: Arc<Board>) -> io::Result<(Self, Door)> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        for (place, interface) in interfaces.iter().enumerate() {
-            // Accepting has no flag of its own against waiting, as receiving has.
-            let flags = fcntl_getfl(&interface.metadata)? | OFlags::NONBLOCK;
-            fcntl_setfl(&interface.metadata, flags)?;
-            epoll::add(&epoll, &interface.dhcp, Source::Dhcp(place).data(), EventFlags::IN)?;
-        }
-        for (number, socket) in interfaces.iter().flat_map(|interface| &interface.dns).enumerate() {
-            epoll::add(&epoll, socket, Source::Dns(number).data(), EventFlags::IN)?;
-        }
-        let forwarder = Forwarder::new(name_servers)?;
+        let (door, changes) = door()?;
+        let edges = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, changes.bell(), Source::Door.data(), edges)?;
+        let forwarder = Forwarder::new(sockets.name_servers)?;
         for (number, socket) in forwarder.servers().iter().enumerate() {
             epoll::add(&epoll, socket, Source::Upstream(number).data(), EventFlags::IN)?;
         }
@@ -129,17 +144,55 @@ impl Server {
             tokens: Tokens::new()?,
             since: Instant::now(),
         };
-        let server = Self {
+        let mut server = Self {
             epoll,
-            interfaces,
+            interfaces: BTreeMap::new(),
+            next_place: 0,
+            changes,
             desk,
             forwarder,
             connections: BTreeMap::new(),
             next_token: 0,
             paused_until: None,
         };
-        server.listen()?;
-        Ok(server)
+        for interface in sockets.interfaces {
+            interface.set_nonblocking()?;
+            server.serve_interface(interface)?;
+        }
+        Ok((server, door))
+    }
+
+    fn serve_interface(&mut self, interface: Interface) -> io::Result<()> {
+        let place = self.next_place;
+        epoll::add(&self.epoll, &interface.dhcp, Source::Dhcp(place).data(), EventFlags::IN)?;
+        for (which, socket) in interface.dns.iter().enumerate() {
+            let source = Source::Dns(DnsSocket { place, which });
+            epoll::add(&self.epoll, socket, source.data(), EventFlags::IN)?;
+        }
+        if self.paused_until.is_none() {
+            self.listen(place, &interface)?;
+        }
+        self.next_place += 1;
+        self.interfaces.insert(place, interface);
+        Ok(())
+    }
+
+    /// Takes up what came through the door.
+    fn change(&mut self) {
+        for change in self.changes.all().collect::<Vec<_>>() {
+            match change {
+                Change::Come(interface) => {
+                    // The system has no memory for it: its guest asks again and again, in vain.
+                    if let Err(error) = self.serve_interface(interface) {
+                        eprintln!("kiln-vmm: An interface that was attached is not answered: {error}");
+                    }
+                }
+                Change::Gone(mac) => {
+                    self.interfaces.retain(|_, interface| interface.mac != mac);
+                    self.desk.board.forget_lease(mac);
+                }
+            }
+        }
     }
 
     /// Serves for ever; `on_lease` is told of each interface that was given its lease, once a life of the machine.
@@ -171,6 +224,7 @@ impl Server {
                 Source::Connection(token) => self.exchange(token, event.flags, now),
                 Source::Dns(socket) => self.resolve(socket, now),
                 Source::Upstream(server) => self.pass_back(server),
+                Source::Door => self.change(),
             }
         }
         for (client, failure) in self.forwarder.overdue(now) {
@@ -179,7 +233,9 @@ impl Server {
         self.connections.retain(|_, connection| connection.deadline() > now);
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
-            self.listen()?;
+            for (&place, interface) in &self.interfaces {
+                self.listen(place, interface)?;
+            }
         }
         Ok(())
     }
@@ -196,21 +252,19 @@ impl Server {
         Timespec::try_from(left).ok()
     }
 
-    fn listen(&self) -> io::Result<()> {
-        for (place, interface) in self.interfaces.iter().enumerate() {
-            epoll::add(
-                &self.epoll,
-                &interface.metadata,
-                Source::Listener(place).data(),
-                EventFlags::IN,
-            )?;
-        }
-        Ok(())
+    fn listen(&self, place: usize, interface: &Interface) -> io::Result<()> {
+        let source = Source::Listener(place);
+        Ok(epoll::add(
+            &self.epoll,
+            &interface.metadata,
+            source.data(),
+            EventFlags::IN,
+        )?)
     }
 
     fn pause(&mut self, now: Instant) {
         if self.paused_until.is_none() {
-            for interface in &self.interfaces {
+            for interface in self.interfaces.values() {
                 // It fails only for what is not waited for anyway.
                 let _ = epoll::delete(&self.epoll, &interface.metadata);
             }
@@ -219,11 +273,10 @@ impl Server {
     }
 
     fn dhcp(&self, place: usize, on_lease: &dyn Fn(Mac)) {
-        let Some(interface) = self.interfaces.get(place) else {
+        let Some(interface) = self.interfaces.get(&place) else {
             return;
         };
         let facts = self.desk.board.facts();
-        let Some(lease) = facts.leases.get(place) else { return };
         let mut buffer = [0; dhcp::MESSAGE_MAX];
         for _ in 0..BATCH {
             let length = match recv(&interface.dhcp, &mut buffer, RecvFlags::DONTWAIT) {
@@ -233,34 +286,33 @@ impl Server {
                 Err(_) => continue,
             };
             let message = buffer.get(..length).unwrap_or_default();
-            let Some(reply) = dhcp::answer(message, interface.mac, lease) else {
+            // What an interface is given that is not known yet, its guest asks for again.
+            let lease = facts.leases.get(&interface.mac);
+            let Some(reply) = lease.and_then(|lease| dhcp::answer(message, interface.mac, lease)) else {
                 continue;
             };
             // An answer that can't be sent now is lost, as any datagram may be: the client asks again.
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             let sent = sendto(&interface.dhcp, &reply.message, flags, &reply.to).is_ok();
-            if sent && reply.gives_lease && self.desk.board.lease_given(place) {
+            if sent && reply.gives_lease && self.desk.board.lease_given(interface.mac) {
                 on_lease(interface.mac);
             }
         }
     }
 
     /// Answers the queries that came to a socket of the name server, or passes them on.
-    fn resolve(&mut self, number: usize, now: Instant) {
+    fn resolve(&mut self, asked: DnsSocket, now: Instant) {
         let facts = self.desk.board.facts();
         let mut buffer = [0; dns::QUERY_MAX];
         for _ in 0..BATCH {
-            let Some(socket) = self.dns_socket(number) else { return };
+            let Some(socket) = self.dns_socket(asked) else { return };
             let (length, address) = match recvfrom(socket, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok((_, length, Some(address))) => (length, address),
                 Err(Errno::AGAIN) => return,
                 Ok(_) | Err(_) => continue,
             };
             let query = buffer.get(..length).unwrap_or_default();
-            let client = Client {
-                socket: number,
-                address,
-            };
+            let client = Client { socket: asked, address };
             let own = match dns::answer(query, facts.resolver.as_ref()) {
                 Reply::Own(answer) => Some(answer),
                 Reply::Forward => self.forwarder.ask(query, client.clone(), now),
@@ -283,9 +335,8 @@ impl Server {
         }
     }
 
-    fn dns_socket(&self, number: usize) -> Option<&OwnedFd> {
-        let mut sockets = self.interfaces.iter().flat_map(|interface| &interface.dns);
-        sockets.nth(number)
+    fn dns_socket(&self, DnsSocket { place, which }: DnsSocket) -> Option<&OwnedFd> {
+        self.interfaces.get(&place)?.dns.get(which)
     }
 
     /// Sends an answer. One that can't be sent now is lost, as any datagram may be.
@@ -298,7 +349,7 @@ impl Server {
 
     fn accept(&mut self, place: usize, now: Instant) {
         for _ in 0..BATCH {
-            let Some(interface) = self.interfaces.get(place) else {
+            let Some(interface) = self.interfaces.get(&place) else {
                 return;
             };
             match accept_with(&interface.metadata, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {

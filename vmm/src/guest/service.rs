@@ -207,7 +207,7 @@ mod tests {
             let mut story = told();
             change(&mut story);
             Self {
-                facts: Facts::new(story.leases.len(), story).unwrap(),
+                facts: Facts::new(story).unwrap(),
                 tokens: Tokens::new().unwrap(),
             }
         }

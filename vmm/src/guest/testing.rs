@@ -9,6 +9,9 @@ pub use super::tokens::Tokens;
 
 use crate::protocol::{Lease, Metadata, MetadataOptions, Resolver, Told};
 
+/// The hardware address of the interface.
+pub const MAC: &str = "02:00:5e:10:00:01";
+
 /// The lease of an interface with 10.0.1.5/24.
 pub fn lease() -> Lease {
     Lease {
@@ -34,7 +37,7 @@ pub fn told() -> Told {
         ("dynamic/instance-identity/document", "{}"),
     ];
     Told {
-        leases: vec![lease()],
+        leases: [(MAC.into(), lease())].into(),
         metadata: Metadata {
             leaves: leaves.map(|(path, value)| (path.to_owned(), value.to_owned())).into(),
             // `#!/bin/sh` and a newline.

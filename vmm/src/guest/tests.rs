@@ -1,7 +1,7 @@
 //! The server on real sockets: its clients are friendly, hostile and many.
 
-use super::testing::{lease, told};
-use super::{Board, Interface, Server, Sockets};
+use super::testing::{MAC, lease, told};
+use super::{Board, Change, Door, Interface, Server, Sockets};
 use crate::protocol::{Lease, Told};
 use crate::sandbox;
 use crate::sandbox::seccomp::Filter;
@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-const MAC: &str = "02:00:5e:10:00:01";
-
 /// A guest thread that runs, confined as in a monitor, until the test's process ends.
 struct Served {
     board: Arc<Board>,
+    door: Door,
     metadata: SocketAddr,
     dns: SocketAddr,
     /// What it takes for the host's name server.
@@ -27,7 +26,7 @@ struct Served {
 }
 
 fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
-    let board = Arc::new(Board::new(1, told).unwrap());
+    let board = Arc::new(Board::new(told).unwrap());
     let address = metadata.local_addr().unwrap();
     let any = (Ipv4Addr::LOCALHOST, 0);
     let (dns, upstream, to_upstream) = (
@@ -47,7 +46,7 @@ fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
         interfaces: vec![interface],
         name_servers: vec![to_upstream.into()],
     };
-    let server = Server::new(sockets, Arc::clone(&board)).unwrap();
+    let (server, door) = Server::new(sockets, Arc::clone(&board)).unwrap();
     let (sender, leases) = channel();
     thread::spawn(move || {
         sandbox::confine(&Filter::guest().unwrap());
@@ -56,6 +55,7 @@ fn serve(told: Told, dhcp: UdpSocket, metadata: TcpListener) -> Served {
     });
     Served {
         board,
+        door,
         metadata: address,
         dns: name_server,
         upstream,
@@ -182,6 +182,41 @@ fn what_the_guest_is_told_anew_it_hears_with_its_next_question() {
 }
 
 #[test]
+fn an_interface_that_comes_is_served_and_one_that_is_gone_is_not() {
+    let served = served();
+    let any = (Ipv4Addr::LOCALHOST, 0);
+    let listen = || TcpListener::bind(any).unwrap();
+    let bind = || UdpSocket::bind(any).unwrap();
+    let (metadata, dns) = (listen(), bind());
+    let (address, name_server) = (metadata.local_addr().unwrap(), dns.local_addr().unwrap());
+    let mac: Mac = "02:00:5e:10:00:02".parse().unwrap();
+    let interface = Interface {
+        mac,
+        dhcp: bind().into(),
+        metadata: metadata.into(),
+        dns: vec![dns.into()],
+    };
+    interface.set_nonblocking().unwrap();
+    served.door.send(Change::Come(interface));
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .write_all(b"GET /latest/meta-data/ami-id HTTP/1.1\r\n\r\n")
+        .unwrap();
+    assert_eq!(answer(&mut client).1, "ami-1");
+    let resolver = bind();
+    resolver.connect(name_server).unwrap();
+    resolver.send(&query(&["ip-10-0-1-5", "ec2", "internal"])).unwrap();
+    assert!(resolver.recv(&mut [0; 512]).is_ok());
+
+    served.door.send(Change::Gone(mac));
+    // The door is gone through before a connection that comes later is accepted.
+    assert!(served.ask_for_ami().ends_with("\r\n\r\nami-1"));
+    assert!(TcpStream::connect(address).is_err());
+    resolver.send(&query(&["ip-10-0-1-5", "ec2", "internal"])).unwrap();
+    assert!(resolver.recv(&mut [0; 512]).is_err());
+}
+
+#[test]
 fn garbage_is_answered_once_and_hung_up_on() {
     let served = served();
     for garbage in ["\u{1}\u{2}\r\n\r\n", "GET / HTTP/9.9\r\n\r\nGET / HTTP/1.1\r\n\r\n"] {
@@ -294,7 +329,7 @@ fn a_lease_is_given_over_a_socket_and_told_once_a_life() {
     };
     let served = serve(
         Told {
-            leases: vec![lease],
+            leases: [(MAC.into(), lease)].into(),
             ..told()
         },
         server,

@@ -1,5 +1,5 @@
-//! ACPI's fixed hardware (ACPI 6.5, 4.8): the PM1 event and control registers with the power button, and the reset
-//! register that the FADT names. `x86_64::acpi` tells the guest where they are.
+//! ACPI's fixed hardware (ACPI 6.5, 4.8): the PM1 event and control registers with the power button, the block of
+//! general-purpose events, and the reset register that the FADT names. `x86_64::acpi` tells the guest where they are.
 
 use super::{OnPower, PowerRequest, SetLine};
 use crate::bus::BusDevice;
@@ -15,10 +15,16 @@ pub mod offset {
     pub const CONTROL: u64 = 4;
     /// The reset register, one byte.
     pub const RESET: u64 = 8;
+    /// Status of the general-purpose events, one byte; writing a one clears it.
+    pub const EVENT_STATUS: u64 = 12;
+    /// Enable of the general-purpose events, one byte.
+    pub const EVENT_ENABLE: u64 = 13;
 }
 
 /// The value that resets, written to the reset register.
 pub const RESET_VALUE: u8 = 6;
+/// The number of the general-purpose event that tells of [`crate::pci::hotplug`].
+pub const PCI_HOTPLUG_EVENT: u8 = 1;
 /// The sleep type of S5 in PM1 control.
 pub const SLEEP_TYPE_S5: u8 = 5;
 
@@ -35,6 +41,8 @@ struct Registers {
     status: u16,
     enable: u16,
     control: u16,
+    event_status: u8,
+    event_enable: u8,
 }
 
 /// The registers.
@@ -61,15 +69,29 @@ impl<L: SetLine> PowerManagement<L> {
         self.update(&registers);
     }
 
+    /// Raises the general-purpose event `number`, 0 to 7. The guest notices when it has enabled it.
+    pub fn raise_event(&self, number: u8) {
+        let mut registers = self.lock();
+        registers.event_status |= 1u8.checked_shl(number.into()).unwrap_or(0);
+        self.update(&registers);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registers> {
         self.registers.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn update(&self, registers: &Registers) {
-        self.sci.set(registers.status & registers.enable != 0);
+        let fixed = registers.status & registers.enable != 0;
+        let general = registers.event_status & registers.event_enable != 0;
+        self.sci.set(fixed || general);
     }
 
     fn write_byte(&self, registers: &mut Registers, offset: u64, byte: u8) {
+        match offset {
+            offset::EVENT_STATUS => return registers.event_status &= !byte,
+            offset::EVENT_ENABLE => return registers.event_enable = byte,
+            _ => {}
+        }
         let shift = (offset & 1) * 8;
         let value = u16::from(byte) << shift;
         let others = !(0xff << shift);
@@ -90,6 +112,7 @@ impl<L: SetLine> BusDevice for PowerManagement<L> {
                 offset::STATUS => registers.status,
                 offset::ENABLE => registers.enable,
                 offset::CONTROL => registers.control & CONTROL_KEPT | SCI_ENABLE,
+                offset::EVENT_STATUS => u16::from_le_bytes([registers.event_status, registers.event_enable]),
                 _ => 0,
             };
             *byte = register.to_le_bytes()[usize::from(offset & 1 == 1)];
@@ -156,6 +179,26 @@ mod tests {
         device.write(offset::STATUS, &POWER_BUTTON.to_le_bytes());
         assert!(!sci.0.load(Ordering::Relaxed));
         assert_eq!(read16(&device, offset::STATUS), 0);
+    }
+
+    #[test]
+    fn a_general_purpose_event_interrupts_beside_the_power_button() {
+        let (device, sci, _) = device();
+        let high = || sci.0.load(Ordering::Relaxed);
+        device.raise_event(PCI_HOTPLUG_EVENT);
+        assert!(!high());
+        device.write(offset::EVENT_ENABLE, &[0xff]);
+        assert!(high());
+        assert_eq!(read16(&device, offset::EVENT_STATUS), 0xff02);
+        device.write(offset::ENABLE, &POWER_BUTTON.to_le_bytes());
+        device.press_power_button();
+        device.write(offset::EVENT_STATUS, &[0xfd]);
+        device.write(offset::STATUS, &POWER_BUTTON.to_le_bytes());
+        assert!(high(), "The event was cleared with others");
+        device.write(offset::EVENT_STATUS, &[2]);
+        assert!(!high());
+        device.raise_event(8);
+        assert!(!high());
     }
 
     #[test]

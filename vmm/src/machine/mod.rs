@@ -3,16 +3,20 @@
 //! A [`Machine`] is one life between two resets. Building it goes from the bottom up: memory, the VM with its
 //! interrupt controllers, CPUs, devices, kernel, firmware tables, then the CPUs' threads, paused. Ending it goes from
 //! the top down: the CPUs stop, then the devices' queues (which drains and flushes what is in flight), then all is
-//! released. [`supervisor`] does both, and does them again for a reset.
+//! released. [`supervisor`] does both, and does them again for a reset. [`hotplug`] changes the recipe and the machine
+//! together, [`rest`] has block devices stand still for a while.
 
 mod devices;
+mod hotplug;
 pub mod plan;
 pub mod report;
+pub mod rest;
 pub mod supervisor;
 
 use crate::boot::{self, FindKernelError};
 use crate::bus::BusError;
 use crate::console::Console;
+use crate::guest::Door;
 use crate::kvm::memory::{self, Memory, MemoryError, SharedMemory};
 use crate::kvm::vcpu::{Buses, Vcpu};
 use crate::kvm::vm::{Host, Vm, VmError};
@@ -23,10 +27,12 @@ use crate::protocol::Event;
 use crate::registry::BuildDeviceError;
 use crate::sandbox::Filters;
 use crate::vcpus::{OnDeath, Vcpus};
+use crate::virtio::blk::Limiters;
+use crate::virtio::vsock::Dialer;
 use crate::x86_64::cpu::{self, CpuError};
 use crate::x86_64::kernel::Entry;
 use crate::x86_64::{acpi, cpuid, layout, smbios};
-use devices::{PciBus, attach_legacy};
+use devices::{PciBus, attach_hotplug, attach_legacy};
 use kvm_bindings::CpuId;
 use plan::Plan;
 use std::io;
@@ -77,6 +83,8 @@ pub struct Callbacks {
     pub on_death: OnDeath,
     /// A device has something for the daemon.
     pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
+    /// The guest has ejected devices. Called again only after they were taken away.
+    pub on_eject: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// What stays over resets, and every machine of the process is built from.
@@ -87,6 +95,14 @@ pub struct Workshop {
     pub host: Host,
     /// The serial console.
     pub console: Arc<Console>,
+    /// Where the guest thread hears of interfaces that come and go; none where it is told nothing.
+    pub door: Option<Door>,
+    /// Where the machine's socket device can be dialled.
+    pub dialer: Arc<Dialer>,
+    /// Where the limits of its volumes can be changed.
+    pub limiters: Arc<Limiters>,
+    /// Which of its block devices rest.
+    pub resting: rest::Resting,
     /// The system call filters of threads.
     pub filters: Arc<Filters>,
 }
@@ -95,7 +111,7 @@ pub struct Workshop {
 /// queues stop, drain and are flushed, and the rest is released.
 pub struct Machine {
     vcpus: Vcpus,
-    _pci: PciBus,
+    pci: PciBus,
     power: Arc<PowerManagement<Line>>,
     console: Arc<Console>,
     _vm: Vm,
@@ -115,16 +131,17 @@ impl Machine {
         let vcpus = make_vcpus(plan, &vm, &features)?;
         let (buses, routes) = (Buses::default(), vm.routes());
         let power = attach_legacy(&buses, &routes, workshop, callbacks)?;
+        let hotplug = attach_hotplug(&buses, &power, callbacks)?;
         let high = layout::pci_mmio64(plan.memory, cpuid::physical_bits(&features));
         let shared = SharedMemory::new(memory.clone());
-        let pci = PciBus::build(&buses, &routes, &shared, high, (workshop, callbacks))?;
+        let pci = PciBus::build(&buses, (&routes, hotplug), &shared, high, (workshop, callbacks))?;
         let entry = boot::load(plan, &memory)?;
         write_tables(plan, &memory, high)?;
         enter(&vcpus, &memory, entry)?;
         let vcpus = Vcpus::spawn(vcpus, &buses, &callbacks.on_death, &workshop.filters).map_err(BuildError::Thread)?;
         Ok(Self {
             vcpus,
-            _pci: pci,
+            pci,
             power,
             console: Arc::clone(&workshop.console),
             _vm: vm,
@@ -179,7 +196,8 @@ fn write_tables(plan: &Plan, memory: &Memory, pci_mmio64: Option<layout::Range>)
         uuid: plan.uuid,
         product: &plan.product,
         instance_id: &plan.instance_id,
-        has_network: plan.devices.iter().any(|device| device.spec.kind == "net"),
+        oem_strings: plan.oem_strings.get(),
+        has_network: plan.devices.values().any(|device| device.spec.kind == "net"),
     };
     smbios::write(memory, &identity).map_err(BuildError::Tables)
 }

@@ -8,17 +8,20 @@
 //! All that happens to a machine comes through one channel, so nothing happens to it twice or in between. A signal of
 //! a life that is over is dropped by its number.
 
-use super::plan::{LaunchFiles, Plan};
+use super::plan::{LaunchFiles, Plan, PlannedDevice};
 use super::report::{self, chain, now, report, with_console};
+use super::rest::Resting;
 use super::{BuildError, Callbacks, Machine, Workshop};
 use crate::console::{Console, Listener};
 use crate::control::notice::{Notice, Notifier};
-use crate::guest::{self, Board, Sockets};
+use crate::guest::{self, Board, Door, Interface, Sockets};
 use crate::kvm::vcpu::Death;
 use crate::kvm::vm::Host;
 use crate::legacy::PowerRequest;
 use crate::protocol::{EndReason, Event, Failure, FailureKind, Report, Stage};
 use crate::sandbox::{self, Filters};
+use crate::virtio::blk::Limits;
+use crate::virtio::vsock::Dialer;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -42,6 +45,44 @@ pub enum Signal {
     Reset,
     /// End it now.
     Stop,
+    /// Attach this device, and answer this connection.
+    Attach(Box<(PlannedDevice, Option<Interface>)>, u64),
+    /// Detach a device, and answer this connection.
+    Detach {
+        /// Its name.
+        id: String,
+        /// Without the guest's agreement.
+        force: bool,
+        /// The connection.
+        asker: u64,
+    },
+    /// Have block devices rest for as long as this connection lasts, and answer it.
+    Quiesce {
+        /// Their names.
+        ids: Vec<String>,
+        /// Only when the machine is reset next.
+        after_reset: bool,
+        /// The connection.
+        asker: u64,
+    },
+    /// The connection for which devices rested has ended.
+    Release(u64),
+    /// Give a block device the size of its file, and answer this connection.
+    Resize {
+        /// Its name.
+        id: String,
+        /// The connection.
+        asker: u64,
+    },
+    /// Give a volume other limits, and answer this connection.
+    Limit {
+        /// Its name.
+        id: String,
+        /// The limits.
+        limits: Limits,
+        /// The connection.
+        asker: u64,
+    },
     /// The life of this number has something to say.
     Life(u32, Happening),
 }
@@ -54,6 +95,8 @@ pub enum Happening {
     Death(Death),
     /// A device has something for the daemon.
     Device(Event),
+    /// The guest has ejected devices.
+    Ejected,
 }
 
 /// Starts the machine thread; it lives until its machine has ended. It is confined when this returns.
@@ -145,21 +188,28 @@ fn prepare(
             served.serve(&listener)
         })
         .map_err(|e| host_failure(&e))?;
-    if let Some(board) = &plan.board {
-        serve_guest(Arc::clone(board), sockets, notifier, filters).map_err(|e| host_failure(&e))?;
-    }
+    let door = match &plan.board {
+        Some(board) => Some(serve_guest(Arc::clone(board), sockets, notifier, filters).map_err(|e| host_failure(&e))?),
+        None => None,
+    };
+    let dialer = Arc::new(Dialer::default());
     notifier.send(Notice::Console(Arc::clone(&console)));
+    notifier.send(Notice::Dialer(Arc::clone(&dialer)));
     Ok(Workshop {
         plan,
         host,
         console,
+        door,
+        dialer,
+        limiters: Arc::default(),
+        resting: Resting::default(),
         filters: Arc::clone(filters),
     })
 }
 
 /// Starts the thread that answers the guest; it outlives every reset, as the sockets do.
-fn serve_guest(board: Arc<Board>, sockets: Sockets, notifier: &Notifier, filters: &Arc<Filters>) -> io::Result<()> {
-    let server = guest::Server::new(sockets, board)?;
+fn serve_guest(board: Arc<Board>, sockets: Sockets, notifier: &Notifier, filters: &Arc<Filters>) -> io::Result<Door> {
+    let (server, door) = guest::Server::new(sockets, board)?;
     let (listener, confined) = (notifier.clone(), Arc::clone(filters));
     thread::Builder::new()
         .name("guest".into())
@@ -169,7 +219,7 @@ fn serve_guest(board: Arc<Board>, sockets: Sockets, notifier: &Notifier, filters
             let error = server.serve(&|mac| listener.send(Notice::Leased(mac, now())));
             eprintln!("kiln-vmm: The guest is not answered any more: {error}");
         })?;
-    Ok(())
+    Ok(door)
 }
 
 impl Listener for Notifier {
@@ -205,6 +255,12 @@ impl Life<'_> {
                 Err(error) => return self.not_built(&error),
             };
             self.notifier.send(Notice::Reached(Stage::Kernel, now()));
+            self.workshop.rest_again(&machine);
+            if self.number > 0 {
+                for (asker, ids) in self.workshop.resting.take_put_off() {
+                    self.quiesce(&machine, &ids, asker);
+                }
+            }
             machine.run();
             if self.number == 0 {
                 self.notifier.send(Notice::Launched(Ok(())));
@@ -219,6 +275,8 @@ impl Life<'_> {
             match next {
                 Next::Reset => {
                     self.number += 1;
+                    let gone = self.workshop.forget_leaving();
+                    self.publish(gone);
                     self.workshop.plan.board.iter().for_each(|board| board.reset());
                 }
                 Next::End(report) => return self.with_tail(report),
@@ -227,7 +285,7 @@ impl Life<'_> {
     }
 
     /// Waits until the machine must be ended.
-    fn watch(&self, machine: &Machine) -> Next {
+    fn watch(&mut self, machine: &Machine) -> Next {
         let mut rebooting = false;
         loop {
             match self.signals.recv() {
@@ -244,10 +302,65 @@ impl Life<'_> {
                     Happening::Death(death) => {
                         return Next::End(report(EndReason::Crashed, Some(death.to_string())));
                     }
-                    Happening::Device(event) => self.notifier.send(Notice::Device(event)),
+                    Happening::Device(event) => self.publish([event]),
+                    Happening::Ejected => {
+                        let gone = self.workshop.take_ejected(machine);
+                        self.publish(gone);
+                    }
                 },
+                Ok(Signal::Attach(device, asker)) => self.attach(machine, *device, asker),
+                Ok(Signal::Detach { id, force, asker }) => self.detach(machine, (&id, force), asker),
+                Ok(Signal::Quiesce {
+                    ids,
+                    after_reset: true,
+                    asker,
+                }) => self.workshop.resting.put_off(asker, ids),
+                Ok(Signal::Quiesce { ids, asker, .. }) => self.quiesce(machine, &ids, asker),
+                Ok(Signal::Release(asker)) => self.workshop.release(machine, asker),
+                Ok(Signal::Resize { id, asker }) => {
+                    let grown = self.workshop.grow(machine, &id);
+                    self.answer(asker, grown.map_err(|error| error.failure()));
+                }
+                Ok(Signal::Limit { id, limits, asker }) => {
+                    let changed = self.workshop.limit(&id, limits);
+                    self.answer(asker, changed.map_err(|error| error.failure()));
+                }
                 Ok(Signal::Life(..) | Signal::Launch(_)) => {}
             }
+        }
+    }
+
+    fn attach(&mut self, machine: &Machine, (device, interface): (PlannedDevice, Option<Interface>), asker: u64) {
+        let attached = self.workshop.attach(machine, device, interface);
+        self.answer(asker, attached.map_err(|error| error.failure()));
+    }
+
+    fn detach(&mut self, machine: &Machine, (id, force): (&str, bool), asker: u64) {
+        let asked = self.workshop.detach(machine, id, force);
+        let (answer, gone) = match asked {
+            Ok(gone) => (Ok(()), gone),
+            Err(error) => (Err(error.failure()), None),
+        };
+        self.answer(asker, answer);
+        self.publish(gone);
+    }
+
+    fn quiesce(&mut self, machine: &Machine, ids: &[String], asker: u64) {
+        let rest = self.workshop.quiesce(machine, ids, asker);
+        self.answer(asker, rest.map_err(|error| error.failure()));
+    }
+
+    fn answer(&self, asker: u64, answer: Result<(), Failure>) {
+        self.notifier.send(Notice::Answered(asker, answer));
+    }
+
+    fn publish(&self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.notifier.send(match event {
+                // Which is on record, as steps that others see are.
+                Event::Reached(moment) => Notice::Reached(moment.stage, moment.at),
+                event => Notice::Device(event),
+            });
         }
     }
 
@@ -282,15 +395,12 @@ impl Life<'_> {
                 let _ = sender.send(Signal::Life(number, happening));
             }
         };
-        let (power, death, device) = (
-            tell(self.sender.clone()),
-            tell(self.sender.clone()),
-            tell(self.sender.clone()),
-        );
+        let [power, death, device, eject] = [(); 4].map(|()| tell(self.sender.clone()));
         Callbacks {
             on_power: Arc::new(move |request| power(Happening::Power(request))),
             on_death: Arc::new(move |how| death(Happening::Death(how))),
             on_event: Arc::new(move |event| device(Happening::Device(event))),
+            on_eject: Arc::new(move || eject(Happening::Ejected)),
         }
     }
 }

@@ -5,12 +5,14 @@
 //! 1. [`Root::new`] with the MMIO bus and the address windows that the ACPI tables name;
 //! 2. [`Root::ecam`] onto the MMIO bus ([`ECAM_SIZE`] bytes) and [`Root::address_port`], [`Root::data_port`] onto the
 //!    port bus at 0xCF8 and 0xCFC (4 bytes each);
-//! 3. for each device of the launch, `registry::build` and [`Root::insert`] of what it gives, before the vCPUs run.
+//! 3. for each device of the launch, `registry::build` and [`Root::insert_at`] of what it gives, before the vCPUs run.
 //!    That also places its BARs; the guest enables their decoding, and may move them within the windows;
-//! 4. when the machine ends or is reset: stop the vCPUs, then [`Root::stop`], which ends all I/O and makes it durable;
+//! 4. for a device that comes later, [`Root::insert`]; for one that goes, [`Root::remove`], then its `stop`;
+//! 5. when the machine ends or is reset: stop the vCPUs, then [`Root::stop`], which ends all I/O and makes it durable;
 //!    then drop the root and whatever else holds its devices.
 
 pub mod config;
+pub mod hotplug;
 pub mod msix;
 mod root;
 mod window;
@@ -19,7 +21,7 @@ pub use root::{InsertError, Root, SLOTS};
 pub use window::{Window, WindowError, Windows};
 
 use crate::bus::BusDevice;
-use crate::virtio::device::{RestoreError, SavedState};
+use crate::virtio::device::{ResizeError, RestoreError, SavedState};
 use std::sync::Arc;
 
 /// The bytes of ECAM space that one bus takes: 32 devices of 8 functions of 4 KiB.
@@ -38,8 +40,9 @@ pub struct Bar {
 
 /// A PCI function: what the root needs of a device, be it virtio or one of the host's own.
 ///
-/// The root calls it with its own lock held, mostly from vCPU threads, and nothing here may wait: but [`Self::pause`],
-/// [`Self::save`], [`Self::restore`] and [`Self::stop`], which the machine's own thread calls while no vCPU runs.
+/// The root calls it with its own lock held, mostly from vCPU threads, and nothing here may wait: but [`Self::pause`] and
+/// [`Self::resize`], which the machine's own thread calls, [`Self::save`] and [`Self::restore`], which it calls while no vCPU
+/// runs, and [`Self::stop`].
 pub trait Function: Send + Sync {
     /// Its name in the machine, `vol-…` for instance.
     fn id(&self) -> &str;
@@ -61,6 +64,11 @@ pub trait Function: Send + Sync {
     fn pause(&self);
     /// Goes on.
     fn resume(&self);
+    /// What it stands on has `bytes` bytes now: it takes that size and tells its driver. Called by a thread that may wait.
+    ///
+    /// # Errors
+    /// See [`ResizeError`]; it has its old size then.
+    fn resize(&self, bytes: u64) -> Result<(), ResizeError>;
     /// All that must be kept for the function to go on elsewhere; none after [`Self::stop`]. Called while it is paused.
     fn save(&self) -> Option<SavedState>;
     /// Takes what [`Self::save`] gave. Called while it is paused, before the guest has touched it.
@@ -68,7 +76,7 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// It is another kind's, or impossible.
     fn restore(&self, state: &SavedState) -> Result<(), RestoreError>;
-    /// Ends all I/O for good and waits until it is durable. Called once, with the vCPUs stopped, by a thread that may
-    /// wait.
+    /// Ends all I/O for good, waits until it is durable, and closes the files that it was built with; registers still
+    /// answer, and resets succeed. Called by the machine's own thread, with the vCPUs stopped or not; may be called again.
     fn stop(&self);
 }

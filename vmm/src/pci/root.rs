@@ -22,6 +22,14 @@ pub enum InsertError {
         /// The function.
         id: String,
     },
+    /// The slot is taken, or is none.
+    #[error("The PCI bus can't take {id} in slot {slot}")]
+    Slot {
+        /// The function.
+        id: String,
+        /// Where it should go.
+        slot: u8,
+    },
     /// Its memory has no place.
     #[error("The memory of {id} has no place on the PCI bus")]
     NoWindow {
@@ -35,6 +43,8 @@ pub enum InsertError {
 
 struct Slot {
     function: Arc<dyn Function>,
+    /// What of the windows was taken for it.
+    placed: Vec<u64>,
     /// Base address register to where it is on the bus now.
     mapped: BTreeMap<u8, u64>,
 }
@@ -75,28 +85,52 @@ impl Root {
         })
     }
 
-    /// Puts `function` into the first free slot and places its memory; gives the slot.
+    /// Puts `function` into the first free slot from `from` on and places its memory; gives the slot. The vCPUs may run.
     ///
     /// # Errors
     /// No slot, or no room in the windows.
-    pub fn insert(&self, function: Arc<dyn Function>) -> Result<u8, InsertError> {
+    pub fn insert(&self, function: Arc<dyn Function>, from: u8) -> Result<u8, InsertError> {
         let mut inner = self.lock();
-        let slot = (1..=SLOTS).find(|slot| !inner.slots.contains_key(slot));
+        let slot = (from.max(1)..=SLOTS).find(|slot| !inner.slots.contains_key(slot));
         let slot = slot.ok_or_else(|| InsertError::NoSlot {
             id: function.id().to_owned(),
         })?;
-        for bar in function.bars() {
-            let address = inner.windows.allocate(bar.length, bar.prefetchable);
-            let address = address.map_err(|source| InsertError::NoWindow {
-                id: function.id().to_owned(),
-                source,
-            })?;
-            function.place(bar.index, address);
-        }
-        let mapped = BTreeMap::new();
-        inner.slots.insert(slot, Slot { function, mapped });
-        inner.map();
+        inner.insert(slot, function)?;
         Ok(slot)
+    }
+
+    /// As [`Self::insert`], into this slot.
+    ///
+    /// # Errors
+    /// The slot is taken or none, or there is no room in the windows.
+    pub fn insert_at(&self, slot: u8, function: Arc<dyn Function>) -> Result<(), InsertError> {
+        let mut inner = self.lock();
+        if !(1..=SLOTS).contains(&slot) || inner.slots.contains_key(&slot) {
+            let id = function.id().to_owned();
+            return Err(InsertError::Slot { id, slot });
+        }
+        inner.insert(slot, function)
+    }
+
+    /// Takes the function out of `slot`, if there is one: from then on the guest reaches nothing there. Its I/O goes on
+    /// until it is stopped. The vCPUs may run.
+    pub fn remove(&self, slot: u8) -> Option<Arc<dyn Function>> {
+        let mut inner = self.lock();
+        let removed = inner.slots.remove(&slot)?;
+        let mmio = inner.mmio.upgrade();
+        for (bar, address) in removed.mapped {
+            removed.function.moved(bar, None);
+            mmio.as_ref().map(|mmio| mmio.remove(address));
+        }
+        removed.placed.iter().for_each(|start| inner.windows.free(*start));
+        // What wanted its place gets it.
+        inner.map();
+        Some(removed.function)
+    }
+
+    /// The function in `slot`.
+    pub fn function(&self, slot: u8) -> Option<Arc<dyn Function>> {
+        self.lock().slots.get(&slot).map(|slot| Arc::clone(&slot.function))
     }
 
     /// The functions, by slot.
@@ -209,6 +243,31 @@ impl Root {
 }
 
 impl Inner {
+    fn insert(&mut self, slot: u8, function: Arc<dyn Function>) -> Result<(), InsertError> {
+        let mut placed = Vec::new();
+        for bar in function.bars() {
+            match self.windows.allocate(bar.length, bar.prefetchable) {
+                Ok(address) => {
+                    placed.push(address);
+                    function.place(bar.index, address);
+                }
+                Err(source) => {
+                    placed.iter().for_each(|start| self.windows.free(*start));
+                    let id = function.id().to_owned();
+                    return Err(InsertError::NoWindow { id, source });
+                }
+            }
+        }
+        let slot_of = Slot {
+            function,
+            placed,
+            mapped: BTreeMap::new(),
+        };
+        self.slots.insert(slot, slot_of);
+        self.map();
+        Ok(())
+    }
+
     /// Makes the bus agree with what the functions decode. What found its place taken gets it as soon as it is free.
     fn map(&mut self) {
         let Some(mmio) = self.mmio.upgrade() else {
@@ -319,6 +378,7 @@ impl BusDevice for DataPort {
 mod tests {
     use super::*;
     use crate::pci::{Bar, ECAM_SIZE};
+    use crate::virtio::device::ResizeError;
 
     const LOW: Window = Window {
         start: 0xc000_0000,
@@ -393,6 +453,9 @@ mod tests {
         }
         fn pause(&self) {}
         fn resume(&self) {}
+        fn resize(&self, _bytes: u64) -> Result<(), ResizeError> {
+            Err(ResizeError::Sizeless)
+        }
         fn save(&self) -> Option<SavedState> {
             None
         }
@@ -414,7 +477,7 @@ mod tests {
             let root = Root::new(&mmio, LOW, HIGH);
             let devices: Vec<_> = (1..=devices).map(Device::new).collect();
             for device in &devices {
-                root.insert(device.clone()).unwrap();
+                root.insert(device.clone(), 1).unwrap();
             }
             Self { mmio, root, devices }
         }
@@ -522,8 +585,67 @@ mod tests {
     #[test]
     fn the_bus_takes_31_functions() {
         let machine = Machine::new(31);
-        let found = machine.root.insert(Device::new(99));
+        let found = machine.root.insert(Device::new(99), 1);
         assert!(matches!(found, Err(InsertError::NoSlot { .. })));
         assert_eq!(machine.read(31, 0), 0x001f_1234);
+    }
+
+    #[test]
+    fn a_function_that_is_removed_leaves_its_slot_and_its_memory_to_others() {
+        let machine = Machine::new(3);
+        for slot in 1..=3 {
+            machine.write(slot, 4, 2);
+        }
+        let place = HIGH.start + LENGTH;
+        assert_eq!(machine.at(place), 2);
+        assert!(machine.root.remove(2).is_some());
+        assert!(machine.root.remove(2).is_none());
+        assert_eq!((machine.at(place), machine.read(2, 0)), (0xff, 0xffff_ffff));
+        assert_eq!(machine.devices[1].moves.lock().unwrap().last(), Some(&None));
+        machine.write(2, 4, 2);
+        assert_eq!((machine.at(HIGH.start), machine.at(place + LENGTH)), (1, 3));
+        assert_eq!(machine.root.insert(Device::new(9), 1).unwrap(), 2);
+        assert_eq!(machine.at(place), 0xff);
+        machine.write(2, 4, 2);
+        assert_eq!((machine.at(place), machine.read(2, 0)), (9, 0x0009_1234));
+    }
+
+    #[test]
+    fn a_slot_is_taken_once_and_only_if_there_is_one() {
+        let machine = Machine::new(0);
+        machine.root.insert_at(7, Device::new(1)).unwrap();
+        for slot in [0, 7, 32, 255] {
+            let refused = machine.root.insert_at(slot, Device::new(2));
+            assert!(matches!(refused, Err(InsertError::Slot { .. })), "slot {slot}");
+        }
+        assert_eq!(machine.read(7, 0), 0x0001_1234);
+        assert_eq!(machine.root.insert(Device::new(3), 1).unwrap(), 1);
+    }
+
+    #[test]
+    fn functions_come_and_go_while_the_guest_looks_at_them() {
+        let machine = Machine::new(1);
+        machine.write(1, 4, 2);
+        std::thread::scope(|scope| {
+            let guests: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for turn in 0..2000u64 {
+                            machine.write(2, 4, u32::from(turn % 2 == 0) << 1);
+                            machine.move_to(2, HIGH.start + LENGTH * (1 + turn % 4));
+                            assert!([0xffff_ffff, 0x0002_1234].contains(&machine.read(2, 0)));
+                            assert_eq!((machine.at(HIGH.start), machine.read(1, 0)), (1, 0x0001_1234));
+                        }
+                    })
+                })
+                .collect();
+            while guests.iter().any(|guest| !guest.is_finished()) {
+                let device = Device::new(2);
+                machine.root.insert_at(2, device.clone()).unwrap();
+                assert!(machine.root.remove(2).is_some());
+                assert!(matches!(device.moves.lock().unwrap().last(), None | Some(None)));
+            }
+        });
+        assert!((1..=4).all(|place| machine.at(HIGH.start + LENGTH * place) == 0xff));
     }
 }

@@ -6,6 +6,8 @@ use crate::bus::Bus;
 use crate::pci::{Function, Root, Window};
 use crate::protocol::{DeviceSpec, Event};
 use crate::registry::{self, BuildResult, Context, Syscalls, Threads};
+use crate::virtio::blk::Limiters;
+use crate::virtio::vsock::Dialer;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -72,6 +74,8 @@ impl Machine {
             routes: routes.clone(),
             threads: Arc::new(PlainThreads),
             events: Arc::new(move |event| log.lock().unwrap_or_else(|e| e.into_inner()).push(event)),
+            dialer: Arc::new(Dialer::default()),
+            limiters: Arc::new(Limiters::default()),
         };
         Self {
             mmio,
@@ -102,6 +106,8 @@ impl Machine {
             id: id.to_owned(),
             config,
             files: files_named,
+            slot: 1,
+            service: None,
         };
         let built: BuildResult = registry::build(&spec, files, &self.context);
         Ok(self.insert(built?))
@@ -109,7 +115,7 @@ impl Machine {
 
     /// Puts a function into the next slot; gives the slot.
     pub fn insert(&self, function: Arc<dyn Function>) -> u8 {
-        self.root.insert(function).expect("a slot and its windows are free")
+        self.root.insert(function, 1).expect("a slot and its windows are free")
     }
 
     /// A vCPU's read.

@@ -81,6 +81,11 @@ pub trait DeviceConfig: Send + Sync {
     /// Takes what the driver wrote at `offset`, under the `features` that were negotiated; what can't be written is
     /// ignored.
     fn write(&self, offset: u64, data: &[u8], features: u64);
+    /// Takes the size of what the device stands on, in bytes.
+    ///
+    /// # Errors
+    /// See [`ResizeError`]; it is what it was then.
+    fn resize(&self, bytes: u64) -> Result<(), ResizeError>;
     /// Back to what it was before any driver wrote.
     fn reset(&self);
 }
@@ -157,6 +162,26 @@ pub enum StartQueueError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Why a device did not take a new size.
+#[derive(Debug, thiserror::Error)]
+pub enum ResizeError {
+    /// Devices of its kind have no size.
+    #[error("Devices of this kind have no size")]
+    Sizeless,
+    /// It is no number of sectors.
+    #[error("That is not a number of sectors")]
+    Unaligned,
+    /// Guests lose what lies beyond the end.
+    #[error("It has {now} bytes already, and must not shrink")]
+    Shrinks {
+        /// Its size, in bytes.
+        now: u64,
+    },
+    /// It has ended.
+    #[error("The device has ended")]
+    Gone,
 }
 
 /// Why a saved state was not taken.

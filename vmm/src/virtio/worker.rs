@@ -1,7 +1,7 @@
 //! The thread of one queue: it sleeps until the doorbell rings, the backing store has completed something, or the
 //! transport's thread wants the queue started or stopped.
 //!
-//! Threads are made when their device is built, before the guest runs, and locked into their system calls then; a
+//! Threads are made when their device is built, before the guest sees it, and locked into their system calls then; a
 //! queue that is started is handed to the thread that waits for it.
 
 use super::device::{QueueResources, QueueState, StartQueueError};

@@ -104,10 +104,15 @@ pub const COM1: u16 = 0x3f8;
 pub const COM1_IRQ: u32 = 4;
 /// The ports of the keyboard controller (data at 0, command at 4).
 pub const I8042: u16 = 0x60;
-/// ACPI's fixed hardware: PM1 event block at 0, PM1 control block at 4, the reset register at 8.
+/// ACPI's fixed hardware: PM1 event block at 0, PM1 control block at 4, the reset register at 8, the block of
+/// general-purpose events at 12.
 pub const ACPI_PM: u16 = 0x600;
 /// How many ports [`ACPI_PM`] takes.
 pub const ACPI_PM_PORTS: u16 = 16;
+/// The registers of [`crate::pci::hotplug`].
+pub const PCI_HOTPLUG: u16 = 0x610;
+/// How many ports [`PCI_HOTPLUG`] takes.
+pub const PCI_HOTPLUG_PORTS: u16 = 12;
 /// ACPI's interrupt (SCI): level, active high.
 pub const SCI_IRQ: u32 = 9;
 /// The configuration address and data ports of PCI, eight bytes.

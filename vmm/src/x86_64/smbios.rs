@@ -46,6 +46,8 @@ pub struct Identity<'a> {
     pub product: &'a str,
     /// The board's asset tag: the instance id.
     pub instance_id: &'a str,
+    /// What systemd finds its credentials in: printable, not empty, and bounded by the launch's plan.
+    pub oem_strings: &'a [String],
     /// Whether the machine has a network, and so a metadata service to be found.
     pub has_network: bool,
 }
@@ -93,6 +95,7 @@ fn table(identity: &Identity<'_>) -> Vec<u8> {
     system(&mut table, identity, &serial);
     board(&mut table, identity, &serial);
     chassis(&mut table);
+    oem_strings(&mut table, identity.oem_strings);
     table.structure(127, |_| {});
     table.bytes
 }
@@ -156,6 +159,19 @@ fn chassis(table: &mut Table) {
     });
 }
 
+/// Type 11 (DSP0134, 7.12), if there are any: their number, and the strings whole, for whoever wrote them.
+fn oem_strings(table: &mut Table, strings: &[String]) {
+    if let Ok(count @ 1..) = u8::try_from(strings.len()) {
+        table.structure(11, |s| {
+            s.bytes(&[count]);
+            for string in strings {
+                s.strings.extend(string.bytes());
+                s.strings.push(0);
+            }
+        });
+    }
+}
+
 #[derive(Default)]
 struct Table {
     bytes: Vec<u8>,
@@ -211,6 +227,7 @@ impl Structure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Smbios;
 
     const UUID: &str = "ec2a1b2c-3d4e-4f50-8a9b-0123456789ab";
 
@@ -219,6 +236,7 @@ mod tests {
             uuid: Uuid::parse(UUID).unwrap(),
             product: "t3.micro",
             instance_id: "i-0123456789abcdef0",
+            oem_strings: &[],
             has_network: true,
         }
     }
@@ -253,17 +271,41 @@ mod tests {
         assert_eq!(entry.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)), 0);
     }
 
+    /// The structures of a table: kind, formatted area without its header, and strings.
+    fn structures(table: &[u8]) -> Vec<(u8, Vec<u8>, Vec<String>)> {
+        let (mut at, mut found) = (0, Vec::new());
+        while at < table.len() {
+            let strings = at + usize::from(table[at + 1]);
+            let end = (strings..).find(|&i| table[i..i + 2] == [0, 0]).unwrap();
+            let texts = table[strings..end].split(|&byte| byte == 0);
+            let texts = texts.map(|text| String::from_utf8(text.into()).unwrap()).collect();
+            found.push((table[at], table[at + 4..strings].to_vec(), texts));
+            at = end + 2;
+        }
+        found
+    }
+
     #[test]
     fn every_structure_ends_with_two_zeros_and_the_last_is_the_end_marker() {
         let table = table(&identity());
-        let (mut at, mut kinds) = (0, Vec::new());
-        while at < table.len() {
-            kinds.push(table[at]);
-            let strings = at + usize::from(table[at + 1]);
-            let end = (strings..).find(|&i| table[i..i + 2] == [0, 0]).unwrap();
-            at = end + 2;
-        }
+        let kinds: Vec<u8> = structures(&table).iter().map(|structure| structure.0).collect();
         assert_eq!(kinds, [0, 1, 2, 3, 127]);
         assert!(table.windows(19).any(|w| w == b"i-0123456789abcdef0"));
+    }
+
+    #[test]
+    fn oem_strings_are_counted_and_whole_and_the_most_of_them_have_their_place() {
+        let own = ["io.systemd.credential:a=1".to_owned(), "x".repeat(1024)];
+        let with = |oem_strings| {
+            table(&Identity {
+                oem_strings,
+                ..identity()
+            })
+        };
+        let found = structures(&with(&own));
+        assert_eq!(found[4], (11, vec![2], own.to_vec()));
+        assert_eq!(found[5].0, 127);
+        let most = vec!["x".repeat(Smbios::OEM_STRING_MAX); Smbios::OEM_STRINGS_MAX];
+        assert!(0x100 + with(&most).len() as u64 <= layout::SMBIOS.length);
     }
 }

@@ -179,20 +179,23 @@ impl Monitor {
             }
             device.spec
         });
-        let devices = devices.collect();
+        let mut devices: Vec<DeviceSpec> = devices.collect();
         let guest = machine.interface.map(|Interface { told, dhcp, metadata }| {
             let mut add = |file| {
                 files.push(file);
                 FileIndex(u8::try_from(files.len() - 1).unwrap())
             };
-            let interface = InterfaceService {
-                mac: "02:00:5e:10:00:01".into(),
+            let service = InterfaceService {
+                mac: MAC.into(),
                 dhcp: add(dhcp),
                 metadata: add(metadata),
                 dns: Vec::new(),
             };
+            devices.push(DeviceSpec {
+                service: Some(service),
+                ..rng("served").spec
+            });
             GuestServices {
-                interfaces: vec![interface],
                 name_servers: Vec::new(),
                 told,
             }
@@ -204,6 +207,7 @@ impl Monitor {
             smbios: Smbios {
                 uuid: "ec2a0000-0000-4000-8000-000000000001".into(),
                 product: "t3.micro".into(),
+                oem_strings: Vec::new(),
             },
             devices,
             boot: Boot::Kernel {
@@ -261,7 +265,8 @@ pub struct Machine<'a> {
     pub command_line: &'a str,
     /// Devices with their files.
     pub devices: Vec<Device>,
-    /// Its interface that is served, and what it is told.
+    /// Its interface that is served, and what it is told. It takes part as a device of another kind: what is answered does
+    /// not hang on the kind.
     pub interface: Option<Interface>,
 }
 
@@ -274,6 +279,9 @@ pub struct Interface {
     /// TCP, listening.
     pub metadata: File,
 }
+
+/// The hardware address of the interface that is served.
+const MAC: &str = "02:00:5e:10:00:01";
 
 /// What a guest is told that is the instance i-1.
 pub fn told() -> Told {
@@ -289,7 +297,7 @@ pub fn told() -> Told {
         seconds: 3600,
     };
     Told {
-        leases: vec![lease],
+        leases: [(MAC.into(), lease)].into(),
         metadata: Metadata {
             leaves: [("meta-data/instance-id".into(), "i-1".into())].into(),
             user_data: None,
@@ -301,6 +309,20 @@ pub fn told() -> Told {
         },
         resolver: None,
     }
+}
+
+/// The device `rng` of that name.
+pub fn rng(id: &str) -> Device {
+    let spec = DeviceSpec {
+        kind: "rng".into(),
+        id: id.into(),
+        config: serde_json::json!({}),
+        files: Vec::new(),
+        slot: 1,
+        service: None,
+    };
+    let files = Vec::new();
+    Device { spec, files }
 }
 
 /// A device to launch with.

@@ -3,11 +3,10 @@
 mod describe;
 mod modify;
 
-use super::super::places::zone_id;
+use super::super::places;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::{ApiError, Call, Code, Operation};
 use super::{Changed, block, change, found, make, tag};
-use crate::config::Place;
 use crate::model::{Block, ResourceId, Subnet, Vpc};
 use crate::store;
 use describe::WireSubnet;
@@ -51,7 +50,7 @@ async fn create(call: Call, request: CreateSubnet) -> Result<Created, ApiError> 
         request.availability_zone.as_deref(),
         request.availability_zone_id.as_deref(),
     );
-    must_be_here(&place, zone)?;
+    places::zone_must_be_here(&place, zone)?;
     let text = block::required("CidrBlock", request.cidr_block.as_ref())?;
     let block = block::parse(text, Code::InvalidSubnetRange)?;
     let tags = TagSpecifications::new(request.tag_specifications, &["subnet"])?;
@@ -73,25 +72,6 @@ fn no_ipv6(native: bool) -> Result<(), ApiError> {
             "Subnets have IPv4 addresses: Ipv6Native is not served",
         )),
         false => Ok(()),
-    }
-}
-
-/// Refuses a zone, by its name or its identifier, that is not this host's.
-fn must_be_here(place: &Place, (name, id): (Option<&str>, Option<&str>)) -> Result<(), ApiError> {
-    let here = zone_id(place.region(), place.zone());
-    let elsewhere = name
-        .filter(|name| *name != place.zone())
-        .or_else(|| id.filter(|id| *id != here));
-    match elsewhere {
-        Some(zone) => {
-            let message = format!(
-                "Value ({}) for parameter availabilityZone is invalid. Subnets can only be created in {} ({here})",
-                zone.escape_debug(),
-                place.zone()
-            );
-            Err(ApiError::new(Code::InvalidParameterValue, message))
-        }
-        None => Ok(()),
     }
 }
 
@@ -133,7 +113,7 @@ async fn create_default(call: Call, request: CreateDefaultSubnet) -> Result<Crea
         let message = "The request must contain the parameter AvailabilityZone or AvailabilityZoneId";
         return Err(ApiError::new(Code::MissingParameter, message));
     }
-    must_be_here(&place, zone)?;
+    places::zone_must_be_here(&place, zone)?;
     let made = change(&call, move |store| {
         let Some(vpc) = store::vpcs::default(store)? else {
             let message = "There is no default VPC: CreateDefaultVpc makes one, with its subnet";

@@ -3,7 +3,6 @@
 mod acls;
 mod dhcp;
 mod gateways;
-mod interfaces;
 mod routes;
 mod subnets;
 mod vpcs;
@@ -16,18 +15,18 @@ use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 
 /// The text under a key, an identifier mostly.
-fn text(value: &Value, key: &str) -> String {
+pub(in crate::api) fn text(value: &Value, key: &str) -> String {
     let text = value[key].as_str();
     text.unwrap_or_else(|| panic!("No {key} in {value}")).to_owned()
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> &'v Vec<Value> {
+pub(in crate::api) fn list<'v>(value: &'v Value, key: &str) -> &'v Vec<Value> {
     let list = value[key].as_array();
     list.unwrap_or_else(|| panic!("No list {key} in {value}"))
 }
 
 /// A filter that one object passes, or several.
-fn filter(name: &str, value: &str) -> Value {
+pub(in crate::api) fn filter(name: &str, value: &str) -> Value {
     json!({"Filters": [{"Name": name, "Values": [value]}]})
 }
 
@@ -86,9 +85,11 @@ pub(in crate::api) async fn add_interface(world: &TestWorld, subnet: &str, addre
             subnet,
             mac: MacAddress::from_random([a, b, c, d, e]),
             address,
+            secondary: Vec::new(),
             description: "Primary network interface".into(),
             source_dest_check: true,
             groups: groups.map(|group| group.id).collect(),
+            public_at_start: false,
             public: None,
             attachment: None,
             created: OffsetDateTime::now_utc(),

@@ -1,7 +1,7 @@
 //! The configuration structure of a block device (virtio 1.2, 5.2.4) and the features that go with it.
 
-use super::super::device::DeviceConfig;
-use std::sync::atomic::{AtomicBool, Ordering};
+use super::super::device::{DeviceConfig, ResizeError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use virtio_bindings::virtio_blk as bits;
 
 /// Bytes of a sector, the unit of all addresses.
@@ -20,7 +20,7 @@ const WRITEBACK: u64 = 32;
 /// What the driver sees of the volume, and the one thing that it sets.
 #[derive(Debug)]
 pub struct BlkConfig {
-    capacity: u64,
+    capacity: AtomicU64,
     read_only: bool,
     queues: u16,
     seg_max: u32,
@@ -31,7 +31,7 @@ impl BlkConfig {
     /// A volume of `capacity` sectors behind `queues` queues of `queue_size` entries.
     pub fn new(capacity: u64, read_only: bool, queues: u16, queue_size: u16) -> Self {
         Self {
-            capacity,
+            capacity: AtomicU64::new(capacity),
             read_only,
             queues,
             // A request has two descriptors more: its header and its status.
@@ -42,7 +42,7 @@ impl BlkConfig {
 
     /// The size of the volume in sectors.
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        self.capacity.load(Ordering::Acquire)
     }
 
     /// Whether it may only be read.
@@ -76,7 +76,7 @@ impl BlkConfig {
     fn bytes(&self) -> [u8; 60] {
         let mut bytes = [0; 60];
         let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
-        put(0, &self.capacity.to_le_bytes());
+        put(0, &self.capacity().to_le_bytes());
         put(8, &SIZE_MAX.to_le_bytes());
         put(12, &self.seg_max.to_le_bytes());
         put(20, &512u32.to_le_bytes());
@@ -129,6 +129,18 @@ impl DeviceConfig for BlkConfig {
         if let (WRITEBACK, [value @ (0 | 1)], true) = (offset, data, negotiated) {
             self.set_writeback(*value == 1);
         }
+    }
+
+    fn resize(&self, bytes: u64) -> Result<(), ResizeError> {
+        let (now, capacity) = (self.capacity(), bytes / SECTOR);
+        if !bytes.is_multiple_of(SECTOR) {
+            return Err(ResizeError::Unaligned);
+        }
+        if capacity < now {
+            return Err(ResizeError::Shrinks { now: now * SECTOR });
+        }
+        self.capacity.store(capacity, Ordering::Release);
+        Ok(())
     }
 
     fn reset(&self) {

@@ -2,6 +2,7 @@
 //! with its own engine (see `block`).
 
 mod config;
+mod limits;
 mod request;
 mod server;
 #[cfg(any(test, feature = "testing"))]
@@ -16,12 +17,14 @@ mod tests;
 use super::device::{
     DeviceConfig, Identity, QueueResources, QueueState, RestoreError, SavedState, StartQueueError, VirtioDevice,
 };
+use super::limit::Pace;
 use super::transport::pci::{AttachError, attach};
 use super::worker::QueueThread;
 use crate::block::{self, Engine, LockError};
 use crate::pci::Function;
 use crate::registry::{Context, DeviceKind, Syscalls};
 use config::{BlkConfig, SECTOR};
+pub use limits::{Limiters, Limits};
 use request::SERIAL;
 use serde::{Deserialize, Serialize};
 use server::{BlkServer, Volume};
@@ -45,6 +48,9 @@ pub struct Config {
     pub read_only: bool,
     /// How many queues, 1 to 32.
     pub queues: u16,
+    /// How much it may be used.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// Why a volume could not be made a device.
@@ -68,6 +74,9 @@ pub enum BuildBlkError {
     /// Somebody else uses it.
     #[error("The volume is not free")]
     Lock(#[source] LockError),
+    /// No timer.
+    #[error("A queue has no timer")]
+    Timer(#[source] io::Error),
     /// No thread.
     #[error("A queue has no thread")]
     Thread(#[source] io::Error),
@@ -79,7 +88,7 @@ pub enum BuildBlkError {
 impl DeviceKind for Blk {
     const NAME: &'static str = "blk";
     const SYSCALLS: Syscalls = Syscalls::without_ioctls(&SYSCALLS);
-    const BUILD_SYSCALLS: &'static [libc::c_long] = &block::OPEN_SYSCALLS;
+    const BUILD_SYSCALLS: &'static [libc::c_long] = &BUILD_SYSCALLS;
     const STATE_VERSION: u32 = 1;
     type Config = Config;
     type BuildError = BuildBlkError;
@@ -101,11 +110,20 @@ impl DeviceKind for Blk {
     }
 }
 
-/// Those of the queue's thread and of its engine.
-const SYSCALLS: [libc::c_long; 8] = {
+/// Those for the engine and the timer.
+const BUILD_SYSCALLS: [libc::c_long; 3] = {
+    let [setup, register] = block::OPEN_SYSCALLS;
+    [setup, register, libc::SYS_timerfd_create]
+};
+
+/// Those of the queue's thread, of its engine, and of the timer by which it keeps a limit.
+const SYSCALLS: [libc::c_long; 10] = {
     let [wait, control, write] = super::worker::SYSCALLS;
-    let [enter, read, pwrite, sync, allocate] = block::SYSCALLS;
-    [wait, control, write, enter, read, pwrite, sync, allocate]
+    let [enter, register, read, pwrite, sync, allocate] = block::SYSCALLS;
+    let timer = libc::SYS_timerfd_settime;
+    [
+        wait, control, write, enter, register, read, pwrite, sync, allocate, timer,
+    ]
 };
 
 struct Device {
@@ -121,7 +139,11 @@ impl Device {
         context: &Context,
         engine: impl Fn(&Arc<File>) -> Box<dyn Engine>,
     ) -> Result<Self, BuildBlkError> {
-        let Config { read_only, queues } = *config;
+        let Config {
+            read_only,
+            queues,
+            limits,
+        } = *config;
         if !(1..=MAX_QUEUES).contains(&queues) {
             return Err(BuildBlkError::Queues { queues });
         }
@@ -136,9 +158,11 @@ impl Device {
             config: Arc::clone(&config),
             serial: serial(id),
         });
+        let limiter = context.limiters.make(id, limits);
         let mut threads = Vec::with_capacity(usize::from(queues));
         for index in 0..queues {
-            let server = BlkServer::new(Arc::clone(&volume), engine(&file), QUEUE_SIZE);
+            let pace = Pace::new(Some(Arc::clone(&limiter))).map_err(BuildBlkError::Timer)?;
+            let server = BlkServer::new(Arc::clone(&volume), engine(&file), pace, QUEUE_SIZE);
             let name = format!("q{index}-{id}");
             let thread = QueueThread::spawn(&name, Box::new(server), Blk::SYSCALLS, context);
             threads.push(thread.map_err(BuildBlkError::Thread)?);

@@ -5,13 +5,15 @@
 //! are under way meanwhile are the driver's to order.
 
 use super::config::BlkConfig;
+use super::limits::price;
 use super::request::{Request, RequestError, SERIAL, Status, Task};
 use crate::block::{Buffers, BuffersError, Completed, Engine, Kind, Operation};
 use crate::virtio::device::{Chained, QueueResources, QueueState};
+use crate::virtio::limit::Pace;
 use crate::virtio::queue::{Chain, Ring, RingError, cursor};
 use crate::virtio::worker::{Progress, QueueServer};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
@@ -69,6 +71,7 @@ struct Running {
 pub struct BlkServer {
     volume: Arc<Volume>,
     engine: Box<dyn Engine>,
+    pace: Pace,
     pending: Vec<Option<Pending>>,
     free: Vec<usize>,
     running: Option<Running>,
@@ -76,11 +79,12 @@ pub struct BlkServer {
 
 impl BlkServer {
     /// Serves a queue of up to `depth` entries, with an engine of the same depth.
-    pub fn new(volume: Arc<Volume>, engine: Box<dyn Engine>, depth: u16) -> Self {
+    pub fn new(volume: Arc<Volume>, engine: Box<dyn Engine>, pace: Pace, depth: u16) -> Self {
         let depth = usize::from(depth);
         Self {
             volume,
             engine,
+            pace,
             pending: (0..depth).map(|_| None).collect(),
             free: (0..depth).rev().collect(),
             running: None,
@@ -96,9 +100,15 @@ impl BlkServer {
         running.ring.disable_doorbell(&memory)?;
         let mut pushed = self.reap(running)?;
         let mut taken = 0;
+        let mut waits = false;
         while taken < BATCH
             && let Some(chain) = running.ring.pop(&memory)?
         {
+            if !self.pace.may_go() {
+                running.ring.unpop(1);
+                waits = true;
+                break;
+            }
             taken += 1;
             pushed |= self.take(running, &memory, &chain)?;
         }
@@ -106,6 +116,10 @@ impl BlkServer {
         pushed |= self.reap(running)?;
         if pushed && running.ring.needs_interrupt(&memory)? {
             running.resources.interrupt.signal();
+        }
+        if waits {
+            // The timer wakes the thread, so the doorbell is not needed.
+            return Ok(Progress::Idle);
         }
         match taken == BATCH || running.ring.enable_doorbell(&memory)? {
             true => Ok(Progress::More),
@@ -122,6 +136,8 @@ impl BlkServer {
     ) -> Result<bool, BrokenQueueError> {
         let request = Request::read(memory, chain, &self.volume.config)?;
         let durable = !self.volume.config.may_cache(running.features);
+        let (bytes, operations) = price(&request.task);
+        self.pace.charge(bytes, operations);
         let mut pending = Pending {
             head: chain.head(),
             status: request.status,
@@ -355,10 +371,8 @@ impl QueueServer for BlkServer {
     }
 
     fn events(&self) -> Vec<(RawFd, EventSet)> {
-        self.engine
-            .event()
-            .map(|event| (event, EventSet::IN))
-            .into_iter()
-            .collect()
+        let timer = self.pace.timer().map(AsRawFd::as_raw_fd);
+        let events = self.engine.event().into_iter().chain(timer);
+        events.map(|event| (event, EventSet::IN)).collect()
     }
 }

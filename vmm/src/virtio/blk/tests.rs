@@ -4,7 +4,8 @@ use super::*;
 use crate::block::SyncEngine;
 use crate::block::fault::{Faults, FaultyEngine};
 use crate::protocol::Event;
-use crate::testing::{Driver, Machine, Piece, readable, writable};
+use crate::testing::{Driver, Machine, PATIENCE, Piece, readable, writable};
+use crate::virtio::device::ResizeError;
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -44,6 +45,7 @@ fn faulty(queues: u16) -> (Machine, Arc<Faults>, File, u8) {
     let config = Config {
         read_only: false,
         queues,
+        limits: Limits::default(),
     };
     let clone = file.try_clone().unwrap();
     let device = Device::new("vol-1", &config, clone, &machine.context, engine).unwrap();
@@ -102,6 +104,57 @@ fn word(file: &File, sector: u64) -> u64 {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, sector * 512).unwrap();
     u64::from_le_bytes(bytes)
+}
+
+#[test]
+fn a_volume_that_grows_tells_its_driver_and_serves_what_is_new() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    driver.enable_msix(2);
+    let function = machine.root.function(slot).unwrap();
+    let capacity = |driver: &Driver<'_>| u64::from_le_bytes(machine.read(driver.structure(4)));
+    let beyond = |driver: &mut Driver<'_>| {
+        let at = driver.queues[0].data() + 0x1000;
+        request(&machine, driver, IN, SIZE / 512, &[writable(at, 512)]).0
+    };
+    assert_eq!((capacity(&driver), beyond(&mut driver)), (SIZE / 512, 1));
+    for (bytes, refused) in [(SIZE - 512, "shrink"), (SIZE + 1, "sectors")] {
+        let error = function.resize(bytes).unwrap_err().to_string();
+        assert!(error.contains(refused), "{error}");
+    }
+    assert_eq!(capacity(&driver), SIZE / 512);
+    file.set_len(2 * SIZE).unwrap();
+    machine.routes.take_messages();
+    function.resize(2 * SIZE).unwrap();
+    assert!(machine.routes.wait_for(0, PATIENCE), "the driver was not told");
+    assert_eq!((capacity(&driver), beyond(&mut driver)), (2 * SIZE / 512, 0));
+    assert!(matches!(rng_size(), Err(ResizeError::Sizeless)));
+}
+
+/// What a device says that has no size.
+fn rng_size() -> Result<(), ResizeError> {
+    let machine = Machine::default();
+    let slot = machine.add("rng", "rng0", json!({}), vec![]).unwrap();
+    machine.root.function(slot).unwrap().resize(512)
+}
+
+#[test]
+fn a_volume_that_rests_takes_no_request_and_has_written_what_it_took() {
+    let (machine, file, slot) = machine(json!({"read_only": false, "queues": 1}));
+    let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+    let function = machine.root.function(slot).unwrap();
+    function.pause();
+    let at = layout(&driver, 0, 0);
+    prepare(&machine, &at, OUT, 3);
+    machine.memory.write_obj(7u64, GuestAddress(at.data)).unwrap();
+    let pieces = [readable(at.header, 16), readable(at.data, 512), writable(at.status, 1)];
+    driver.add(0, &pieces);
+    driver.notify(0);
+    // Nothing is to be waited for but a rest that does not end: it may be looked at any time.
+    assert_eq!((status(&machine, &at), word(&file, 3)), (0xee, 3 * 64));
+    function.resume();
+    driver.wait_used(0, 1);
+    assert_eq!((status(&machine, &at), word(&file, 3)), (0, 7));
 }
 
 #[test]
@@ -619,6 +672,63 @@ fn what_has_ended_has_no_state() {
     machine.root.stop();
     machine.root.pause();
     assert!(machine.root.save().is_empty());
+}
+
+/// Reads a sector so many times, all asked for at once.
+fn reads(machine: &Machine, driver: &mut Driver<'_>, count: u64) {
+    for number in 0..count {
+        let at = layout(driver, 0, number);
+        prepare(machine, &at, IN, number);
+        driver.add(
+            0,
+            &[readable(at.header, 16), writable(at.data, 512), writable(at.status, 1)],
+        );
+    }
+    driver.notify(0);
+}
+
+#[test]
+fn a_volume_does_no_more_than_its_limit_and_all_of_it_once_that_is_lifted() {
+    let rate = json!({"per_second": 1, "burst": 2});
+    for limits in [
+        json!({"operations": rate}),
+        json!({"bytes": {"per_second": 512, "burst": 1024}}),
+    ] {
+        let (machine, _, slot) = machine(json!({"read_only": false, "queues": 1, "limits": limits}));
+        let (mut driver, _) = Driver::probe(&machine, slot, ALL);
+        driver.enable_msix(2);
+        let began = std::time::Instant::now();
+        reads(&machine, &mut driver, 20);
+        let done = driver.wait_used(0, 2).len();
+        // What the bucket held, one that overdraws it, and what has come in meanwhile.
+        let allowed = 3 + usize::try_from(began.elapsed().as_secs()).unwrap();
+        assert!(done <= allowed.min(19), "{done} of {allowed} that were allowed");
+        assert!(!machine.context.limiters.adjust("vol-1", Limits::default()));
+        assert!(
+            machine
+                .context
+                .limiters
+                .adjust("vol-0123456789abcdef0", Limits::default())
+        );
+        driver.wait_used(0, 20 - done);
+    }
+}
+
+#[test]
+fn a_large_operation_counts_for_its_parts_and_only_data_counts() {
+    let one = |length| {
+        let address = GuestAddress(0);
+        vec![crate::virtio::queue::Buffer { address, length }]
+    };
+    let read = |length| {
+        limits::price(&request::Task::Read {
+            offset: 0,
+            buffers: one(length),
+        })
+    };
+    assert_eq!((read(512), read(256 << 10)), ((512, 1), (256 << 10, 1)));
+    assert_eq!(read((256 << 10) + 512), ((256 << 10) + 512, 2));
+    assert_eq!(limits::price(&request::Task::Flush), (0, 0));
 }
 
 #[test]

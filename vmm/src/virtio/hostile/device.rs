@@ -3,9 +3,11 @@
 
 use crate::testing::{Driver, ECAM, Machine, PATIENCE, readable, writable};
 use crate::virtio::net;
+use crate::virtio::vsock::testing::{self as vsock, Guest};
 use proptest::prelude::*;
 use serde_json::json;
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::time::Instant;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -194,4 +196,29 @@ fn no_driver_breaks_a_network_device_for_the_next_one() {
         Ok(())
     };
     survives(("network devices", super::NETWORK, 5), &machine, before, works);
+}
+
+#[test]
+fn no_driver_breaks_a_socket_device_for_the_next_one() {
+    let machine = Machine::default();
+    machine.add("vsock", "vsock0", vsock::config(), vec![]).unwrap();
+    let dialer = &machine.context.dialer;
+    // So that there is somebody to be refused, whatever the queues are.
+    let before = || drop(vsock::dial(dialer, 22));
+    let works = |driver: &mut Driver<'_>| {
+        let mut guest = Guest::of(&machine, driver);
+        guest.post_all();
+        prop_assert!(guest.is_left_alone());
+        let mut caller = vsock::dial(dialer, 22);
+        let (port, host) = guest.accept();
+        vsock::answer(&caller);
+        caller.write_all(b"there").unwrap();
+        prop_assert_eq!(guest.next().data, b"there");
+        guest.send(&vsock::packet(vsock::Op::Data, port, host), b"back");
+        let mut back = [0; 4];
+        caller.read_exact(&mut back).unwrap();
+        prop_assert_eq!(&back, b"back");
+        Ok(())
+    };
+    survives(("socket devices", super::SOCKETS, 3), &machine, before, works);
 }

@@ -20,7 +20,8 @@ const REGISTERS: u32 = 25_000;
 const REQUESTS: u32 = 20_000;
 const BLOCK: u32 = 10_000;
 const NETWORK: u32 = 10_000;
-const CASES: u32 = RING + REGISTERS + REQUESTS + BLOCK + NETWORK;
+const SOCKETS: u32 = 10_000;
+const CASES: u32 = RING + REGISTERS + REQUESTS + BLOCK + NETWORK + SOCKETS;
 const _: () = assert!(CASES >= 100_000);
 
 /// Runs `cases` cases, and says how many it ran.

@@ -1,6 +1,6 @@
 //! The configuration structure of a network device (virtio 1.2, 5.1.4) and the features that go with it.
 
-use super::super::device::{DeviceConfig, DriverLink};
+use super::super::device::{DeviceConfig, DriverLink, ResizeError};
 use super::settings::{Config, Mac, Mtu, QueuePairs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use virtio_bindings::virtio_net as bits;
@@ -95,6 +95,10 @@ impl DeviceConfig for NetConfig {
     }
 
     fn write(&self, _offset: u64, _data: &[u8], _features: u64) {}
+
+    fn resize(&self, _bytes: u64) -> Result<(), ResizeError> {
+        Err(ResizeError::Sizeless)
+    }
 
     fn reset(&self) {}
 }

@@ -13,7 +13,6 @@
 mod config;
 mod control;
 mod frame;
-mod limit;
 mod pieces;
 mod receive;
 mod settings;
@@ -26,7 +25,7 @@ mod transmit;
 mod vhost;
 mod window;
 
-pub use settings::{Backend, Config, Limit, Limits, Mac, Mtu, QueuePairs, Rate, SettingError};
+pub use settings::{Backend, Config, Limit, Limits, Mac, Mtu, QueuePairs, SettingError};
 
 use super::device::{
     DeviceConfig, Identity, QueueResources, QueueState, RestoreError, SavedState, StartQueueError, VirtioDevice,
@@ -35,10 +34,10 @@ use super::transport::pci::{AttachError, attach};
 use super::worker::{QueueServer, QueueThread};
 use crate::pci::Function;
 use crate::registry::{Context, DeviceKind, Syscalls};
+use crate::virtio::limit::{self, Limiter, Pace};
 use config::NetConfig;
 use control::Controller;
 use frame::Offloads;
-use limit::{Limiter, Pace};
 use receive::Receiver;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -220,8 +219,8 @@ impl Device {
 /// What serves the queues in the monitor, pair by pair.
 fn queues_of_our_own(interface: &Arc<Interface>, limits: Limits) -> Result<Vec<Box<dyn QueueServer>>, BuildNetError> {
     let clock = limit::monotonic();
-    let receive = Limiter::new(limits.receive, &clock);
-    let transmit = Limiter::new(limits.transmit, &clock);
+    let receive = Limiter::new(limits.receive.bytes, limits.receive.packets, &clock);
+    let transmit = Limiter::new(limits.transmit.bytes, limits.transmit.packets, &clock);
     let pace = |limiter: &Option<Arc<Limiter>>| Pace::new(limiter.clone()).map_err(BuildNetError::Event);
     let mut queues: Vec<Box<dyn QueueServer>> = Vec::new();
     for pair in 0..usize::from(interface.config.pairs()) {

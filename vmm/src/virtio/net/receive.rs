@@ -6,11 +6,11 @@
 
 use super::Interface;
 use super::frame::{HEADER, Header, LONGEST, Offloads};
-use super::limit::Pace;
 use super::pieces::Pieces;
 use super::tap::Unmoved;
 use super::window::{ReceiveBufferError, Window};
 use crate::virtio::device::{Chained, QueueResources, QueueState};
+use crate::virtio::limit::Pace;
 use crate::virtio::queue::{Ring, RingError};
 use crate::virtio::worker::{Progress, QueueServer};
 use std::os::fd::{AsRawFd, RawFd};
@@ -189,7 +189,7 @@ impl Receiver {
         let Some(frame) = length.checked_sub(HEADER) else {
             return false;
         };
-        self.pace.charge(frame, header.packets(frame));
+        self.pace.charge(frame as u64, header.packets(frame));
         header.keeps_to(agreed) && header.allows(frame, self.interface.config.mtu().get())
     }
 }

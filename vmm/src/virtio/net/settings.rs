@@ -1,9 +1,9 @@
 //! What the daemon says of a network interface, read out of [`DeviceSpec::config`](crate::protocol::DeviceSpec::config)
 //! into types that can't be wrong.
 
+use crate::virtio::limit::Rate;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::num::NonZeroU64;
 use std::str::FromStr;
 
 /// The most pairs of queues.
@@ -59,16 +59,6 @@ pub struct Limit {
     pub bytes: Option<Rate>,
     /// Packets as a wire would carry them: what is segmented later counts as its segments.
     pub packets: Option<Rate>,
-}
-
-/// A rate, and how much may go at once after a rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// The rate.
-    pub per_second: NonZeroU64,
-    /// As much at once.
-    pub burst: NonZeroU64,
 }
 
 /// Why a setting of an interface is impossible.

@@ -4,10 +4,10 @@
 
 use super::Interface;
 use super::frame::{ETHERNET, HEADER, Header, LONGEST, Offloads};
-use super::limit::Pace;
 use super::pieces::Pieces;
 use super::tap::Unmoved;
 use crate::virtio::device::{Chained, QueueResources, QueueState};
+use crate::virtio::limit::Pace;
 use crate::virtio::queue::{Chain, Ring, RingError, cursor};
 use crate::virtio::worker::{Progress, QueueServer};
 use std::os::fd::{AsRawFd, RawFd};
@@ -107,7 +107,7 @@ impl Transmitter {
         // SAFETY: the pieces are `header`, which nothing else touches meanwhile, and guest memory that `memory` keeps
         // mapped.
         match unsafe { self.interface.taps.write(self.pair, self.pieces.list()) } {
-            Ok(()) => self.pace.charge(length, packets),
+            Ok(()) => self.pace.charge(length as u64, packets),
             Err(Unmoved::Later) => return Ok(false),
             Err(Unmoved::Refused) => {}
             Err(Unmoved::Gone) => self.interface.config.take_link_down(&*running.resources.link),

@@ -1,8 +1,8 @@
 //! The entropy device (virtio 1.2, 5.4): one queue whose buffers are filled with the host's random bytes.
 
 use super::device::{
-    Chained, DeviceConfig, Identity, QueueResources, QueueState, RestoreError, SavedState, StartQueueError,
-    VirtioDevice,
+    Chained, DeviceConfig, Identity, QueueResources, QueueState, ResizeError, RestoreError, SavedState,
+    StartQueueError, VirtioDevice,
 };
 use super::queue::{Chain, Ring, RingError, cursor};
 use super::transport::pci::{AttachError, attach};
@@ -125,6 +125,9 @@ impl DeviceConfig for NoConfig {
         data.fill(0);
     }
     fn write(&self, _offset: u64, _data: &[u8], _features: u64) {}
+    fn resize(&self, _bytes: u64) -> Result<(), ResizeError> {
+        Err(ResizeError::Sizeless)
+    }
     fn reset(&self) {}
 }
 

@@ -10,7 +10,7 @@ pub mod registers;
 mod tests;
 
 use super::device::{
-    Chained, DeviceConfig, DriverLink, Memory, QueueInterrupt, QueueResources, RestoreError, SavedState,
+    Chained, DeviceConfig, DriverLink, Memory, QueueInterrupt, QueueResources, ResizeError, RestoreError, SavedState,
     StartQueueError, VirtioDevice,
 };
 use super::queue::{RingLayout, RingLayoutError};
@@ -185,6 +185,21 @@ impl Transport {
     /// Lets all queues go on.
     pub fn resume(&self) {
         self.change(|registers| registers.hold(false));
+    }
+
+    /// Gives the device the size of what it stands on, and tells the driver.
+    ///
+    /// # Errors
+    /// See [`ResizeError`].
+    pub fn resize(&self, bytes: u64) -> Result<(), ResizeError> {
+        let mut registers = self.lock();
+        self.config.resize(bytes)?;
+        let tell = registers.configuration_changed();
+        drop(registers);
+        if tell {
+            self.interrupts.configuration_changed();
+        }
+        Ok(())
     }
 
     /// What must be kept of a device that is paused: the registers, and what its kind needs.

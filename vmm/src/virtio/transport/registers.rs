@@ -209,10 +209,15 @@ impl Registers {
     }
 
     fn start_reset(&mut self) {
-        match self.touched {
+        match self.touched && !self.is_over() {
             true => self.resetting = true,
             false => self.reset_done(),
         }
+    }
+
+    /// Whether the end was asked for and nothing runs any more: whoever waits for the device's thread waits in vain.
+    fn is_over(&self) -> bool {
+        self.ending && self.queues.iter().all(|queue| !queue.active)
     }
 
     /// Whether a reset was asked for and is not done yet.
@@ -269,6 +274,9 @@ impl Registers {
     /// Asks for the reset of queue `index` (virtio 1.2, 2.6.1), if that was negotiated and it is enabled.
     pub fn reset_queue(&mut self, index: u16) {
         let negotiated = self.accepted & 1 << bits::VIRTIO_F_RING_RESET != 0 && self.status & FEATURES_OK != 0;
+        if negotiated && !self.resetting && self.is_over() {
+            return self.replace_queue(index);
+        }
         if let Some(queue) = self.queues.get_mut(usize::from(index)) {
             queue.reset_asked |= negotiated && queue.enabled.is_some() && !self.resetting;
         }
@@ -286,7 +294,7 @@ impl Registers {
         let news = self.status & (NEEDS_RESET | FEATURES_OK) == FEATURES_OK && !self.resetting;
         if news {
             self.status |= NEEDS_RESET;
-            self.announcement = Some(reason.to_string());
+            self.announcement = (!self.ending).then(|| reason.to_string());
         }
     }
 
@@ -300,9 +308,10 @@ impl Registers {
         self.held = held;
     }
 
-    /// Asks for the end: all queues stop, and none starts again.
+    /// Asks for the end: all queues stop, and none starts again. Registers go on as before.
     pub fn end(&mut self) {
         self.ending = true;
+        self.announcement = None;
     }
 
     /// Whether the end was asked for.
@@ -326,14 +335,14 @@ impl Registers {
         if let Some(index) = self.find(|registers, queue| queue.active && !registers.should_run(queue)) {
             return Some(Action::Stop { index });
         }
-        if self.ending {
-            return Some(Action::End);
-        }
         if self.resetting {
             return Some(Action::Reset);
         }
         if let Some(index) = self.find(|_, queue| queue.reset_asked) {
             self.replace_queue(index);
+        }
+        if self.ending {
+            return Some(Action::End);
         }
         if let Some(reason) = self.announcement.take() {
             return Some(Action::Announce(reason));

@@ -4,8 +4,8 @@ use crate::protocol::Event;
 use crate::registry::DeviceKind;
 use crate::testing::{Driver, Machine, PATIENCE, readable, writable};
 use crate::virtio::device::{
-    DeviceConfig, DriverLink, Identity, QueueResources, QueueState, RestoreError, SavedState, StartQueueError,
-    VirtioDevice,
+    DeviceConfig, DriverLink, Identity, QueueResources, QueueState, ResizeError, RestoreError, SavedState,
+    StartQueueError, VirtioDevice,
 };
 use crate::virtio::rng::Rng;
 use crate::virtio::transport::pci::attach;
@@ -259,6 +259,48 @@ fn without_msix_the_interrupt_status_tells_and_reading_clears_it() {
 }
 
 #[test]
+fn a_function_that_was_stopped_can_be_reset_and_does_nothing_more() {
+    let machine = rng();
+    let (mut driver, _) = Driver::probe(&machine, 1, ALL);
+    assert!(works(&mut driver));
+    let function = machine.root.function(1).unwrap();
+    function.stop();
+    let at = driver.queues[0].data();
+    driver.add(0, &[writable(at, 16)]);
+    driver.notify(0);
+    driver.write(58, &1u16.to_le_bytes());
+    assert_eq!((driver.read::<2>(58), driver.read::<2>(28)), ([0; 2], [0; 2]));
+    driver.reset();
+    driver.negotiate(ALL);
+    driver.write(32, &u64::MAX.to_le_bytes());
+    driver.write(28, &1u16.to_le_bytes());
+    assert_eq!(driver.status() & 64, 64);
+    assert!(machine.events().is_empty());
+    // Neither waits for a thread that has ended.
+    function.pause();
+    function.stop();
+    driver.reset();
+    assert_eq!(driver.status(), 0);
+}
+
+#[test]
+fn a_function_that_is_removed_gives_back_its_interrupts_and_its_doorbells() {
+    let machine = rng();
+    let (mut driver, _) = Driver::probe(&machine, 1, ALL);
+    driver.enable_msix(2);
+    assert!(works(&mut driver));
+    let removed = machine.root.remove(1).unwrap();
+    assert_eq!(driver.status(), 0xff);
+    removed.stop();
+    drop(removed);
+    let routes = &machine.routes;
+    assert_eq!((routes.doorbells(), routes.irqfds(), routes.gsis()), (vec![], 0, 0));
+    assert_eq!(machine.add("rng", "rng1", serde_json::json!({}), vec![]).unwrap(), 1);
+    let (mut driver, _) = Driver::probe(&machine, 1, ALL);
+    assert!(works(&mut driver));
+}
+
+#[test]
 fn a_machine_that_ends_leaves_nothing_behind() {
     let machine = rng();
     let (mut driver, _) = Driver::probe(&machine, 1, ALL);
@@ -292,6 +334,9 @@ impl DeviceConfig for Shared {
         data.copy_from_slice(&number[..data.len()]);
     }
     fn write(&self, _offset: u64, _data: &[u8], _features: u64) {}
+    fn resize(&self, _bytes: u64) -> Result<(), ResizeError> {
+        Err(ResizeError::Sizeless)
+    }
     fn reset(&self) {
         self.resets.fetch_add(1, Ordering::SeqCst);
     }

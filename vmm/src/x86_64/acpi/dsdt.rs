@@ -1,5 +1,6 @@
-//! DSDT: the power-off state, the PCI host bridge with its windows, the serial port, and what addresses are taken.
+//! DSDT: the power-off state, the PCI host bridge with its windows and slots, the serial port, and what addresses are taken.
 
+use super::hotplug;
 use super::{Bytewise, Hardware, OEM, OEM_REVISION, OEM_TABLE};
 use crate::legacy::power::SLEEP_TYPE_S5;
 use crate::x86_64::layout::{self, Range};
@@ -18,12 +19,14 @@ pub fn table(hardware: &Hardware) -> Bytewise {
     sleep_state().to_aml_bytes(&mut code);
     let (taken, com1, bridge) = (taken_addresses(), serial_port(), host_bridge(hardware));
     code.extend(Scope::raw(Path::new("_SB_"), [taken, com1, bridge].concat()));
+    code.extend(hotplug::events());
     let mut dsdt = Sdt::new(*b"DSDT", HEADER, REVISION, OEM, OEM_TABLE, OEM_REVISION);
     dsdt.append_slice(&code);
     Bytewise(dsdt)
 }
 
-fn bytes(aml: &dyn Aml) -> Vec<u8> {
+/// What `aml` is in bytes.
+pub fn bytes(aml: &dyn Aml) -> Vec<u8> {
     let mut bytes = Vec::new();
     aml.to_aml_bytes(&mut bytes);
     bytes
@@ -42,9 +45,12 @@ fn taken_addresses() -> Vec<u8> {
     let id = Name::new(Path::new("_HID"), &EISAName::new("PNP0C02"));
     let uid = Name::new(Path::new("_UID"), &0u8);
     let ecam = Memory32Fixed::new(true, low(layout::ECAM.start), low(layout::ECAM.length));
-    let ports = layout::ACPI_PM;
-    let power = IO::new(ports, ports, 1, u8::try_from(layout::ACPI_PM_PORTS).unwrap_or(u8::MAX));
-    let resources = Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ecam, &power]));
+    let [power, slots] = [
+        (layout::ACPI_PM, layout::ACPI_PM_PORTS),
+        (layout::PCI_HOTPLUG, layout::PCI_HOTPLUG_PORTS),
+    ]
+    .map(|(first, count)| IO::new(first, first, 1, u8::try_from(count).unwrap_or(u8::MAX)));
+    let resources = Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ecam, &power, &slots]));
     bytes(&Device::new(Path::new("MRES"), vec![&id, &uid, &resources]))
 }
 
@@ -80,11 +86,11 @@ fn host_bridge(hardware: &Hardware) -> Vec<u8> {
     let mut windows: Vec<&dyn Aml> = vec![&buses, &ports, &memory32];
     windows.extend(memory64.as_ref().map(|window| window as &dyn Aml));
     let resources = Name::new(Path::new("_CRS"), &ResourceTemplate::new(windows));
-    let osc = operating_system_capabilities();
+    let (osc, slots) = (operating_system_capabilities(), hotplug::slots());
     let [uid, segment, bus] = &numbers;
     bytes(&Device::new(
         Path::new("PCI0"),
-        vec![&id, &compatible, uid, segment, bus, &resources, &Raw(osc)],
+        vec![&id, &compatible, uid, segment, bus, &resources, &Raw(osc), &Raw(slots)],
     ))
 }
 
@@ -104,7 +110,8 @@ fn operating_system_capabilities() -> Vec<u8> {
     bytes(&Method::new(Path::new("_OSC"), 4, true, vec![&first, &yes, &no]))
 }
 
-struct Raw(Vec<u8>);
+/// AML that is bytes already.
+pub struct Raw(pub Vec<u8>);
 
 impl Aml for Raw {
     fn to_aml_bytes(&self, sink: &mut dyn acpi_tables::AmlSink) {

@@ -34,6 +34,8 @@ pub fn table(facs: u64, dsdt: u64) -> FADT {
     fadt.pm1_evt_len = 4;
     fadt.pm1a_cnt_blk = port(offset::CONTROL).into();
     fadt.pm1_cnt_len = 2;
+    fadt.gpe0_blk = port(offset::EVENT_STATUS).into();
+    fadt.gpe0_blk_len = 2;
     fadt.p_lvl2_lat = NO_C2.into();
     fadt.p_lvl3_lat = NO_C3.into();
     fadt.iapc_boot_arch =

@@ -5,6 +5,7 @@
 
 mod dsdt;
 mod fadt;
+mod hotplug;
 mod madt;
 
 use super::layout::{self, Range};

@@ -3,9 +3,9 @@
 use super::{frame, settings};
 use crate::testing::{Piece, readable, writable};
 use crate::virtio::device::{DriverLink, QueueInterrupt, QueueResources};
+use crate::virtio::limit::{Clock, Limiter, Pace};
 use crate::virtio::net::config::NetConfig;
 use crate::virtio::net::frame::HEADER;
-use crate::virtio::net::limit::{Clock, Limiter, Pace};
 use crate::virtio::net::receive::Receiver;
 use crate::virtio::net::settings::Limit;
 use crate::virtio::net::tap::Taps;
@@ -144,7 +144,7 @@ fn clock() -> (Clock, Arc<AtomicU64>) {
 
 fn pace(limit: serde_json::Value, clock: &Clock) -> Pace {
     let limit: Limit = serde_json::from_value(limit).unwrap();
-    Pace::new(Limiter::new(limit, clock)).unwrap()
+    Pace::new(Limiter::new(limit.bytes, limit.packets, clock)).unwrap()
 }
 
 /// Serves until the queue rests.
@@ -241,7 +241,7 @@ fn a_queue_at_its_limit_sleeps_with_its_timer_set_and_its_doorbell_off() {
 fn pairs_under_one_limit_share_it() {
     let (clock, _time) = clock();
     let limit: Limit = serde_json::from_value(json!({"packets": {"per_second": 1, "burst": 10}})).unwrap();
-    let limiter = Limiter::new(limit, &clock);
+    let limiter = Limiter::new(limit.bytes, limit.packets, &clock);
     let mut sent = 0;
     for _ in 0..3 {
         let (interface, wire) = interface();

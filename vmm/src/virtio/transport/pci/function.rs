@@ -12,7 +12,7 @@ use crate::pci::config::ConfigSpace;
 use crate::pci::msix::Msix;
 use crate::pci::{Bar, Function};
 use crate::registry::{Context, Syscalls};
-use crate::virtio::device::{RestoreError, SavedState, VirtioDevice};
+use crate::virtio::device::{ResizeError, RestoreError, SavedState, VirtioDevice};
 use crate::virtio::transport::{Transport, TransportError};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -290,6 +290,10 @@ impl Function for VirtioFunction {
 
     fn resume(&self) {
         self.structures.transport.resume();
+    }
+
+    fn resize(&self, bytes: u64) -> Result<(), ResizeError> {
+        self.structures.transport.resize(bytes)
     }
 
     fn save(&self) -> Option<SavedState> {

@@ -1,70 +1,10 @@
 //! Network interfaces, as they are described.
 
 use super::super::super::testing::TestWorld;
-use super::{add_interface, filter, list, make_subnet, make_vpc, text};
-use crate::model::{
-    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, InterfaceAttachment, MetadataOptions,
-    NetworkInterfaceAttachmentId, NetworkInterfaceId, Reservation, ReservationId, ShutdownBehavior,
-};
-use crate::store::{self, StoreError, random_bits};
+use super::super::super::vpcs::tests::{add_interface, filter, list, make_subnet, make_vpc, text};
+use super::attach_on_record;
 use serde_json::json;
 use std::net::Ipv4Addr;
-use time::OffsetDateTime;
-
-/// Attaches an interface to an instance that is only on record; gives that one's id.
-async fn attach(world: &TestWorld, interface: NetworkInterfaceId) -> String {
-    let now = OffsetDateTime::now_utc();
-    let reservation = Reservation {
-        id: ReservationId::from_random(random_bits()),
-        client_token: None,
-        request_digest: String::new(),
-        created: now,
-    };
-    let instance = Instance {
-        id: InstanceId::from_random(random_bits()),
-        reservation: reservation.id,
-        client_token: None,
-        launch_index: 0,
-        image: ImageId::from_random(1),
-        instance_type: InstanceType {
-            name: "t3.micro".into(),
-            vcpus: 2,
-            threads_per_core: 2,
-            memory: 1 << 30,
-            network_mbps: None,
-        },
-        architecture: Architecture::X86_64,
-        kernel: None,
-        ramdisk: None,
-        root_device_name: "/dev/sda1".into(),
-        state: InstanceState::Stopped,
-        reason: None,
-        ran: true,
-        rebooting: false,
-        launched: now,
-        terminated: None,
-        shutdown_behavior: ShutdownBehavior::Stop,
-        user_data: None,
-        key: None,
-        metadata_options: MetadataOptions::default(),
-    };
-    let id = instance.id;
-    let add = world.world.store.write(move |store| {
-        store::reservations::add(store, &reservation)?;
-        store::instances::add(store, &instance)?;
-        let attachment = InterfaceAttachment {
-            id: NetworkInterfaceAttachmentId::from_random(random_bits()),
-            instance: id,
-            device_index: 0,
-            delete_on_termination: true,
-            attached: now,
-        };
-        store::network_interfaces::attach(store, interface, &attachment)?;
-        Ok::<_, StoreError>(())
-    });
-    add.await.unwrap();
-    id.to_string()
-}
 
 #[tokio::test]
 async fn an_interface_is_shown_with_its_surroundings_and_found_by_them() {
@@ -73,7 +13,7 @@ async fn an_interface_is_shown_with_its_surroundings_and_found_by_them() {
     let subnet = make_subnet(&world, &vpc, "10.0.0.0/24").await;
     let attached = add_interface(&world, &subnet, Ipv4Addr::new(10, 0, 0, 5)).await;
     let free = add_interface(&world, &subnet, Ipv4Addr::new(10, 0, 0, 6)).await;
-    let instance = attach(&world, attached.id).await;
+    let instance = attach_on_record(&world, attached.id).await;
     let tag = json!({"Resources": [attached.id.to_string()], "Tags": [{"Key": "of", "Value": "me"}]});
     world.call("CreateTags", tag).await.unwrap();
 

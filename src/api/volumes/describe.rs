@@ -1,21 +1,16 @@
 //! DescribeVolumes.
 
-use super::filter::{Filter, Filters};
-use super::instant::instant;
-use super::paging::{MAX_RESULTS, Page};
-use super::tagging::WireTag;
-use super::{ApiError, Call, Code, Operation, ids};
+use super::super::filter::{Filter, Filters};
+use super::super::instant::instant;
+use super::super::paging::{MAX_RESULTS, Page};
+use super::super::tagging::WireTag;
+use super::super::{ApiError, Call, Code, ids};
 use crate::config::Place;
-use crate::model::{Attachment, GIB, ResourceId, Tag, Volume, VolumeId, VolumeState};
+use crate::model::{Attachment, AttachmentState, GIB, ResourceId, Tag, Volume, VolumeId, VolumeState};
 use crate::store;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-
-/// The operations of this file.
-pub fn rows() -> Vec<Operation> {
-    vec![Operation::new("DescribeVolumes", describe)]
-}
 
 const FILTERS: [&str; 13] = [
     "attachment.attach-time",
@@ -35,7 +30,7 @@ const FILTERS: [&str; 13] = [
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-struct DescribeVolumes {
+pub(super) struct DescribeVolumes {
     volume_ids: Vec<String>,
     filters: Vec<Filter>,
     max_results: Option<i64>,
@@ -44,14 +39,14 @@ struct DescribeVolumes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct DescribedVolumes {
+pub(super) struct DescribedVolumes {
     volumes: Vec<WireVolume>,
     next_token: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireVolume {
+pub(super) struct WireVolume {
     volume_id: String,
     size: u64,
     snapshot_id: String,
@@ -59,6 +54,8 @@ struct WireVolume {
     create_time: String,
     availability_zone: String,
     volume_type: &'static str,
+    iops: Option<u32>,
+    throughput: Option<u32>,
     encrypted: bool,
     multi_attach_enabled: bool,
     attachments: Vec<WireAttachment>,
@@ -67,7 +64,7 @@ struct WireVolume {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireAttachment {
+pub(super) struct WireAttachment {
     volume_id: String,
     instance_id: String,
     device: String,
@@ -83,7 +80,7 @@ struct Described {
     tags: Vec<Tag>,
 }
 
-async fn describe(call: Call, request: DescribeVolumes) -> Result<DescribedVolumes, ApiError> {
+pub(super) async fn describe(call: Call, request: DescribeVolumes) -> Result<DescribedVolumes, ApiError> {
     let filters = Filters::new(request.filters, &FILTERS, true)?;
     let ids: Vec<VolumeId> = ids::parse_all(&request.volume_ids, Code::InvalidVolumeIdMalformed)?;
     let (token, size) = (request.next_token.as_deref(), request.max_results);
@@ -128,10 +125,10 @@ fn read(connection: &Connection, ids: &[VolumeId]) -> Result<Vec<Described>, Api
 
 impl Described {
     fn attachment_state(&self) -> &'static str {
-        if self.volume.state == VolumeState::Creating {
-            "attaching"
-        } else {
-            "attached"
+        let state = self.attachment.as_ref().map(|attachment| attachment.state);
+        match self.volume.state {
+            VolumeState::Creating => "attaching",
+            _ => state.map_or("detached", AttachmentState::name),
         }
     }
 
@@ -165,12 +162,8 @@ impl Described {
     fn into_wire(self, place: &Place) -> WireVolume {
         let state = self.attachment_state();
         let attachments = self.attachment.iter().map(|attachment| WireAttachment {
-            volume_id: attachment.volume.to_string(),
-            instance_id: attachment.instance.to_string(),
-            device: attachment.device_name.clone(),
             state,
-            attach_time: instant(attachment.attached),
-            delete_on_termination: attachment.delete_on_termination,
+            ..WireAttachment::new(attachment)
         });
         WireVolume {
             volume_id: self.volume.id.to_string(),
@@ -180,10 +173,38 @@ impl Described {
             create_time: instant(self.volume.created),
             availability_zone: place.zone().to_owned(),
             volume_type: "gp3",
+            iops: self.volume.limits.iops,
+            throughput: self.volume.limits.throughput,
             encrypted: false,
             multi_attach_enabled: false,
             attachments: attachments.collect(),
             tags: self.tags.into_iter().map(WireTag::from).collect(),
         }
+    }
+}
+
+impl WireAttachment {
+    /// An attachment as its own record has it.
+    pub(super) fn new(attachment: &Attachment) -> Self {
+        Self {
+            volume_id: attachment.volume.to_string(),
+            instance_id: attachment.instance.to_string(),
+            device: attachment.device_name.clone(),
+            state: attachment.state.name(),
+            attach_time: instant(attachment.attached),
+            delete_on_termination: attachment.delete_on_termination,
+        }
+    }
+}
+
+impl WireVolume {
+    /// A volume as it is now.
+    pub(super) fn read(store: &Connection, volume: Volume, place: &Place) -> Result<Self, ApiError> {
+        let described = Described {
+            attachment: store::volumes::attachment(store, volume.id)?,
+            tags: store::tags::of(store, ResourceId::Volume(volume.id))?,
+            volume,
+        };
+        Ok(described.into_wire(place))
     }
 }

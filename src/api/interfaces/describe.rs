@@ -4,25 +4,21 @@ use super::super::addresses::WireAssociation;
 use super::super::instant::instant;
 use super::super::places::zone_id;
 use super::super::tagging::WireTag;
-use super::super::{ApiError, Call, Code, Operation, paging};
+use super::super::{ApiError, Call, Code, found, paging};
 use super::listing::{Asked, Kind, Shown, list};
 use crate::config::Place;
 use crate::model::{
-    InterfaceAttachment, NetworkInterface, NetworkInterfaceId, ResourceId, SecurityGroupId, Subnet, SubnetId, Vpc,
-    VpcId,
+    AttachmentState, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, ResourceId, SecurityGroupId, Subnet,
+    SubnetId, Vpc, VpcId,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::HashMap;
 
-pub(super) fn rows() -> Vec<Operation> {
-    vec![Operation::new("DescribeNetworkInterfaces", describe)]
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct DescribedInterfaces {
+pub(super) struct DescribedInterfaces {
     network_interfaces: Vec<WireInterface>,
     next_token: Option<String>,
 }
@@ -72,7 +68,7 @@ const INTERFACES: Kind = Kind {
     max_results: paging::MAX_RESULTS,
 };
 
-async fn describe(call: Call, asked: Asked) -> Result<DescribedInterfaces, ApiError> {
+pub(super) async fn describe(call: Call, asked: Asked) -> Result<DescribedInterfaces, ApiError> {
     let place = call.world.config.place.clone();
     let read = move |store: &Connection| read(store, &place);
     let (network_interfaces, next_token) = list::<NetworkInterfaceId, _, _>(&call, asked, &INTERFACES, read).await?;
@@ -131,7 +127,7 @@ impl Surroundings {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireInterface {
+pub(super) struct WireInterface {
     network_interface_id: String,
     subnet_id: String,
     vpc_id: String,
@@ -143,7 +139,7 @@ struct WireInterface {
     mac_address: String,
     private_ip_address: String,
     private_dns_name: Option<String>,
-    private_ip_addresses: [WireAddress; 1],
+    private_ip_addresses: Vec<WireAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<WireAssociation>,
     ipv6_addresses: [(); 0],
@@ -168,14 +164,14 @@ struct WireAddress {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireGroup {
+pub(super) struct WireGroup {
     group_id: String,
     group_name: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireAttachment {
+pub(super) struct WireAttachment {
     attachment_id: String,
     instance_id: String,
     instance_owner_id: String,
@@ -194,6 +190,17 @@ struct WireOperator {
 }
 
 impl WireInterface {
+    /// One that is there.
+    pub(super) fn read(store: &Connection, id: NetworkInterfaceId, place: &Place) -> Result<Self, ApiError> {
+        let interface = found::interface(store, id)?;
+        let subnet = found::subnet(store, interface.subnet)?;
+        let vpc = found::vpc(store, subnet.vpc)?;
+        let groups = WireGroup::all(store, &interface)?;
+        let tags = store::tags::of(store, ResourceId::NetworkInterface(id))?;
+        let tags = tags.into_iter().map(Into::into).collect();
+        Ok(Self::new(interface, &subnet, &vpc, groups, tags, place))
+    }
+
     fn new(
         interface: NetworkInterface,
         subnet: &Subnet,
@@ -205,12 +212,16 @@ impl WireInterface {
         // A name that resolves nowhere is not shown.
         let name = vpc.dns_support.then(|| place.private_name(interface.address));
         let association = WireAssociation::of(&interface, place);
-        let address = WireAddress {
-            primary: true,
-            association: association.clone(),
-            private_ip_address: interface.address.to_string(),
-            private_dns_name: name.clone(),
-        };
+        let addresses = interface
+            .addresses()
+            .enumerate()
+            .map(|(place_among, address)| WireAddress {
+                primary: place_among == 0,
+                association: association.clone().filter(|_| place_among == 0),
+                private_ip_address: address.to_string(),
+                private_dns_name: vpc.dns_support.then(|| place.private_name(address)),
+            });
+        let addresses = addresses.collect();
         Self {
             network_interface_id: interface.id.to_string(),
             subnet_id: subnet.id.to_string(),
@@ -223,11 +234,11 @@ impl WireInterface {
             mac_address: interface.mac.to_string(),
             private_ip_address: interface.address.to_string(),
             private_dns_name: name,
-            private_ip_addresses: [address],
+            private_ip_addresses: addresses,
             association,
             ipv6_addresses: [],
             groups,
-            status: interface.attachment.as_ref().map_or("available", |_| "in-use"),
+            status: status(interface.attachment.as_ref()),
             attachment: interface
                 .attachment
                 .map(|attachment| WireAttachment::new(&attachment, place)),
@@ -239,15 +250,38 @@ impl WireInterface {
     }
 }
 
+/// `NetworkInterfaceStatus`.
+fn status(attachment: Option<&InterfaceAttachment>) -> &'static str {
+    match attachment.map(|attachment| attachment.state) {
+        None => "available",
+        Some(AttachmentState::Attached) => "in-use",
+        Some(passing) => passing.name(),
+    }
+}
+
+impl WireGroup {
+    /// The groups of an interface.
+    pub(super) fn all(store: &Connection, interface: &NetworkInterface) -> Result<Vec<Self>, ApiError> {
+        let group = |&id| {
+            let group = found::group(store, id)?;
+            Ok(Self {
+                group_id: id.to_string(),
+                group_name: group.name,
+            })
+        };
+        interface.groups.iter().map(group).collect()
+    }
+}
+
 impl WireAttachment {
-    fn new(attachment: &InterfaceAttachment, place: &Place) -> Self {
+    pub(super) fn new(attachment: &InterfaceAttachment, place: &Place) -> Self {
         Self {
             attachment_id: attachment.id.to_string(),
             instance_id: attachment.instance.to_string(),
             instance_owner_id: place.account().to_owned(),
             device_index: attachment.device_index,
             network_card_index: 0,
-            status: "attached",
+            status: attachment.state.name(),
             attach_time: instant(attachment.attached),
             delete_on_termination: attachment.delete_on_termination,
         }
@@ -283,14 +317,15 @@ impl Shown for WireInterface {
                 .map(|attachment| attachment.value(name))
                 .collect();
         }
-        let [address] = &self.private_ip_addresses;
+        let addresses = |member: fn(&WireAddress) -> String| self.private_ip_addresses.iter().map(member).collect();
         let association = |member: fn(&WireAssociation) -> Option<&String>| {
             let value = self.association.as_ref().and_then(member);
             value.into_iter().cloned().collect()
         };
         match filter {
-            "addresses.primary" => vec![address.primary.to_string()],
-            "addresses.private-ip-address" | "private-ip-address" => vec![self.private_ip_address.clone()],
+            "addresses.primary" => addresses(|address| address.primary.to_string()),
+            "addresses.private-ip-address" => addresses(|address| address.private_ip_address.clone()),
+            "private-ip-address" => vec![self.private_ip_address.clone()],
             "addresses.association.owner-id" | "association.ip-owner-id" => association(|one| Some(&one.ip_owner_id)),
             "addresses.association.public-ip" | "association.public-ip" => association(|one| Some(&one.public_ip)),
             "association.allocation-id" => association(|one| one.allocation_id.as_ref()),

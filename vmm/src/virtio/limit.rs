@@ -1,11 +1,13 @@
-//! Limits on what an interface carries one way: a bucket of bytes and one of packets, shared by all its queues.
+//! Limits on what queues move: a bucket of bytes and one of pieces, shared by all queues that the limit is for. A network
+//! interface has one each way, and its pieces are packets; a volume has one, and its pieces are operations.
 //!
-//! A frame may go while both have something in them, and is then paid in full, so a bucket may be overdrawn by the frames
-//! that are moved at that moment; that way a frame larger than the burst passes too, and no queue waits for ever while
-//! others take small frames. A queue that may not go on sleeps until there is a millisecond's worth.
+//! A piece may go while both have something in them, and is then paid in full, so a bucket may be overdrawn by what
+//! is moved at that moment; that way a piece larger than the burst passes too, and no queue waits for ever while
+//! others take small ones. A queue that may not go on sleeps until there is a millisecond's worth.
 
-use super::settings::{Limit, Rate};
-use std::sync::{Arc, Mutex};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use vmm_sys_util::timerfd::TimerFd;
 
@@ -13,6 +15,16 @@ use vmm_sys_util::timerfd::TimerFd;
 const ONE: i128 = 1_000_000_000;
 /// The nanoseconds whose worth a queue waits for.
 const NAP: i128 = 1_000_000;
+
+/// A rate, and how much may go at once after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// The rate.
+    pub per_second: NonZeroU64,
+    /// As much at once.
+    pub burst: NonZeroU64,
+}
 
 /// The time since a moment that stays the same.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -59,43 +71,56 @@ impl Bucket {
 
 struct Buckets {
     bytes: Option<Bucket>,
-    packets: Option<Bucket>,
+    pieces: Option<Bucket>,
     filled_at: Duration,
 }
 
-/// The limit of one direction.
+/// A limit.
 pub struct Limiter {
     buckets: Mutex<Buckets>,
     clock: Clock,
 }
 
 impl Limiter {
-    /// Full buckets for `limit`; none if there is nothing to limit.
-    pub fn new(limit: Limit, clock: &Clock) -> Option<Arc<Self>> {
-        let (bytes, packets) = (limit.bytes.map(Bucket::new), limit.packets.map(Bucket::new));
-        let limited = bytes.is_some() || packets.is_some();
+    /// Full buckets for so many bytes and pieces; none if there is nothing to limit.
+    pub fn new(bytes: Option<Rate>, pieces: Option<Rate>, clock: &Clock) -> Option<Arc<Self>> {
+        let limited = bytes.is_some() || pieces.is_some();
+        limited.then(|| Self::adjustable(bytes, pieces, clock))
+    }
+
+    /// Full buckets, or for the time being none: [`Self::adjust`] may change that.
+    pub fn adjustable(bytes: Option<Rate>, pieces: Option<Rate>, clock: &Clock) -> Arc<Self> {
         let buckets = Buckets {
-            bytes,
-            packets,
+            bytes: bytes.map(Bucket::new),
+            pieces: pieces.map(Bucket::new),
             filled_at: clock(),
         };
-        limited.then(|| {
-            Arc::new(Self {
-                buckets: Mutex::new(buckets),
-                clock: Arc::clone(clock),
-            })
+        Arc::new(Self {
+            buckets: Mutex::new(buckets),
+            clock: Arc::clone(clock),
         })
     }
 
-    /// Whether a frame may go now; if not, how long to wait.
+    /// Other buckets, full. A queue that sleeps wakes when it would have.
+    pub fn adjust(&self, bytes: Option<Rate>, pieces: Option<Rate>) {
+        let mut buckets = self.lock();
+        buckets.bytes = bytes.map(Bucket::new);
+        buckets.pieces = pieces.map(Bucket::new);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether a piece may go now; if not, how long to wait.
     fn check(&self) -> Result<(), Duration> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(|e| e.into_inner());
+        let mut buckets = self.lock();
         let now = (self.clock)();
         let passed = now.saturating_sub(std::mem::replace(&mut buckets.filled_at, now));
         let passed = i128::try_from(passed.as_nanos()).unwrap_or(i128::MAX);
-        let Buckets { bytes, packets, .. } = &mut *buckets;
+        let Buckets { bytes, pieces, .. } = &mut *buckets;
         let mut longest = None;
-        for bucket in [bytes, packets].into_iter().flatten() {
+        for bucket in [bytes, pieces].into_iter().flatten() {
             bucket.fill(passed);
             longest = longest.max(bucket.wait());
         }
@@ -105,13 +130,13 @@ impl Limiter {
         }
     }
 
-    fn charge(&self, bytes: u64, packets: u64) {
-        let mut buckets = self.buckets.lock().unwrap_or_else(|e| e.into_inner());
+    fn charge(&self, bytes: u64, pieces: u64) {
+        let mut buckets = self.lock();
         if let Some(bucket) = &mut buckets.bytes {
             bucket.take(bytes);
         }
-        if let Some(bucket) = &mut buckets.packets {
-            bucket.take(packets);
+        if let Some(bucket) = &mut buckets.pieces {
+            bucket.take(pieces);
         }
     }
 }
@@ -148,7 +173,7 @@ impl Pace {
         self.0.as_ref().map(|limited| &limited.timer)
     }
 
-    /// Whether a frame may go now. If not, the timer is set.
+    /// Whether a piece may go now. If not, the timer is set.
     pub fn may_go(&mut self) -> bool {
         let Some(limited) = &mut self.0 else {
             return true;
@@ -165,12 +190,10 @@ impl Pace {
         }
     }
 
-    /// A frame of `bytes` bytes went, which are so many packets.
-    pub fn charge(&self, bytes: usize, packets: u64) {
+    /// So many bytes went, in so many pieces.
+    pub fn charge(&self, bytes: u64, pieces: u64) {
         if let Some(limited) = &self.0 {
-            limited
-                .limiter
-                .charge(u64::try_from(bytes).unwrap_or(u64::MAX), packets);
+            limited.limiter.charge(bytes, pieces);
         }
     }
 }
@@ -191,7 +214,6 @@ impl Limited {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::num::NonZeroU64;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn rate(per_second: u64, burst: u64) -> Option<Rate> {
@@ -201,11 +223,11 @@ mod tests {
         })
     }
 
-    fn limiter(bytes: Option<Rate>, packets: Option<Rate>) -> (Arc<Limiter>, Arc<AtomicU64>) {
+    fn limiter(bytes: Option<Rate>, pieces: Option<Rate>) -> (Arc<Limiter>, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(0));
         let own = Arc::clone(&time);
         let clock: Clock = Arc::new(move || Duration::from_nanos(own.load(Ordering::Relaxed)));
-        (Limiter::new(Limit { bytes, packets }, &clock).unwrap(), time)
+        (Limiter::new(bytes, pieces, &clock).unwrap(), time)
     }
 
     proptest! {
@@ -253,7 +275,19 @@ mod tests {
 
     #[test]
     fn without_a_rate_there_is_no_limit() {
-        assert!(Limiter::new(Limit::default(), &monotonic()).is_none());
+        assert!(Limiter::new(None, None, &monotonic()).is_none());
         assert!(Pace::default().may_go());
+    }
+
+    #[test]
+    fn a_limit_changes_while_it_is_used() {
+        let (limiter, _) = limiter(rate(1, 1), None);
+        limiter.charge(10, 1);
+        assert!(limiter.check().is_err());
+        limiter.adjust(None, None);
+        assert!(limiter.check().is_ok());
+        limiter.adjust(None, rate(1, 1));
+        limiter.charge(1 << 40, 1);
+        assert!(limiter.check().is_err());
     }
 }

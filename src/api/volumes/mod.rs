@@ -1,0 +1,28 @@
+//! Volumes: made, deleted, grown, attached and detached, and described.
+
+mod attach;
+mod create;
+mod describe;
+mod modify;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(super) use create::limits;
+
+use super::{Operation, found};
+
+/// The operations of this family.
+pub fn rows() -> Vec<Operation> {
+    vec![
+        Operation::new("AttachVolume", attach::attach),
+        Operation::new("CreateVolume", create::create),
+        Operation::new("DeleteVolume", create::delete),
+        Operation::new("DescribeVolumeAttribute", status::attribute),
+        Operation::new("DescribeVolumeStatus", status::describe),
+        Operation::new("DescribeVolumes", describe::describe),
+        Operation::new("DescribeVolumesModifications", modify::describe),
+        Operation::new("DetachVolume", attach::detach),
+        Operation::new("ModifyVolume", modify::modify),
+    ]
+}

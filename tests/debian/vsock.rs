@@ -56,8 +56,8 @@ pub fn obeys_without_a_network(debian: &Debian, guest: &mut Guest, key: &Key) {
 
 /// A guest with a server on its vsock device is reached past its network by `kiln connect`; and it can say that it is ready.
 pub fn reaches_the_guest_without_a_network(debian: &Debian, guest: &mut Guest) {
-    // The kernel's name for "any" is a number to socat.
-    guest.background(&format!("socat VSOCK-LISTEN:{ECHO_PORT},fork EXEC:cat"));
+    // Once one side has ended, socat waits half a second for the other if not told otherwise: too short for a slow guest.
+    guest.background(&format!("socat -t 60 VSOCK-LISTEN:{ECHO_PORT},fork EXEC:cat"));
     guest.shell(&format!(
         "timeout 60 sh -c 'until ss -l --vsock | grep :{ECHO_PORT}; do sleep 0.2; done'"
     ));

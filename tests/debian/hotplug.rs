@@ -1,7 +1,7 @@
 //! Interfaces that come to a guest and go from it while it runs.
 
-use super::SOON;
 use super::network::{Guest, text};
+use super::until;
 use kiln_harness::{Api, Debian};
 use serde_json::{Value, json};
 
@@ -71,21 +71,13 @@ fn attach(api: &Api, guest: &Guest, id: &str) -> String {
 }
 
 fn has_address(guest: &mut Guest, address: &str) {
-    guest.shell(&format!(
-        "timeout 60 sh -c 'until ip -o -4 addr show dev {SECOND} | grep -F {address}/; do sleep 0.2; done'"
-    ));
+    guest.wait_until(&format!("ip -o -4 addr show dev {SECOND} | grep -qF {address}/"));
 }
 
 fn is_free(api: &Api, guest: &mut Guest, id: &str) {
-    guest.shell(&format!(
-        "timeout 60 sh -c 'while test -e /sys/class/net/{SECOND}; do sleep 0.2; done'"
-    ));
+    guest.wait_until(&format!("! test -e /sys/class/net/{SECOND}"));
     // The guest lets go of it just before the daemon hears of it, of which there is no event of EC2's.
-    let deadline = std::time::Instant::now() + SOON;
-    while interface(api, id)["Status"] != "available" {
-        assert!(std::time::Instant::now() < deadline, "{}", interface(api, id));
-        std::thread::yield_now();
-    }
+    until(|| interface(api, id)["Status"] == "available");
     assert_eq!(guest.shell("ls /sys/class/net | grep ^e"), FIRST);
 }
 

@@ -1,13 +1,12 @@
 //! Volumes of a guest that works: attached and detached, grown, copied, and made images of, while it does.
 
-use super::SOON;
 use super::network::{Guest, text};
+use super::until;
 use kiln_harness::{Api, Debian};
 use serde_json::json;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 /// How many snapshots are taken of a volume while the guest writes to it.
 const SNAPSHOTS: usize = 20;
@@ -31,7 +30,8 @@ pub fn a_volume_stands_all_that_is_done_to_it(debian: &Debian, guest: &mut Guest
          echo well > /root/verified\n",
     );
     guest.background("/root/verify");
-    guest.shell("timeout 120 sh -c 'until grep -qs verify: /root/verify.log; do sleep 0.2; done'; sync -f /mnt/data");
+    guest.wait_until("grep -qs verify: /root/verify.log");
+    guest.shell("sync -f /mnt/data");
     let mut snapshots = Vec::with_capacity(SNAPSHOTS);
     for number in 0..SNAPSHOTS {
         match number {
@@ -44,7 +44,8 @@ pub fn a_volume_stands_all_that_is_done_to_it(debian: &Debian, guest: &mut Guest
         snapshots.push(text(&made["SnapshotId"]));
     }
     // It ended with no error: each block that it read back was what it had written.
-    guest.shell("touch /root/enough; timeout 120 sh -c 'until test -s /root/verified; do sleep 0.2; done'");
+    guest.shell("touch /root/enough");
+    guest.wait_until("test -s /root/verified");
     assert_eq!(
         guest.shell("cat /root/verified"),
         "well",
@@ -72,7 +73,7 @@ fn comes_and_goes(api: &Api, guest: &mut Guest) {
         "dd if=/dev/urandom of={disk} bs=1M count=4 conv=fsync 2> /dev/null"
     ));
     detach(api, guest, &volume);
-    guest.shell(&format!("timeout 60 sh -c 'while test -e {disk}; do sleep 0.2; done'"));
+    guest.wait_until(&format!("! test -e {disk}"));
     api.call("DeleteVolume", &json!({"VolumeId": volume}));
 }
 
@@ -81,9 +82,8 @@ fn grows(api: &Api, guest: &mut Guest, volume: &str) {
     api.call("ModifyVolume", &json!({"VolumeId": volume, "Size": 2}));
     let disk = disk(volume);
     let bytes = 2_u64 << 30;
-    guest.shell(&format!(
-        "timeout 60 sh -c 'until test $(blockdev --getsize64 {disk}) = {bytes}; do sleep 0.2; done'; resize2fs {disk} 2> /dev/null"
-    ));
+    guest.wait_until(&format!("test $(blockdev --getsize64 {disk}) = {bytes}"));
+    guest.shell(&format!("resize2fs {disk} 2> /dev/null"));
     let size = guest.shell("df --output=size -B1 /mnt/data | tail -1");
     assert!(size.trim().parse::<u64>().is_ok_and(|size| size > 3 << 29), "{size}");
 }
@@ -99,10 +99,7 @@ fn attach(api: &Api, guest: &mut Guest, device: &str) -> String {
     until(|| state(api, &volume) == "available");
     let request = json!({"VolumeId": volume, "InstanceId": guest.id, "Device": device});
     api.call("AttachVolume", &request);
-    guest.shell(&format!(
-        "timeout 60 sh -c 'until test -e {}; do sleep 0.2; done'",
-        disk(&volume)
-    ));
+    guest.wait_until(&format!("test -e {}", disk(&volume)));
     volume
 }
 
@@ -114,15 +111,6 @@ fn detach(api: &Api, guest: &Guest, volume: &str) {
 fn state(api: &Api, volume: &str) -> String {
     let answer = api.call("DescribeVolumes", &json!({"VolumeIds": [volume]}));
     text(&answer["Volumes"][0]["State"])
-}
-
-/// Waits for what EC2 has no event for.
-fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !condition() {
-        assert!(Instant::now() < deadline, "It does not come true");
-        std::thread::yield_now();
-    }
 }
 
 /// Mounts the file system on a disk, which plays its journal back, and has it checked.
@@ -161,11 +149,7 @@ pub fn an_image_of_a_guest_is_it_again(debian: &Debian, guest: &mut Guest) -> Ve
     let image = text(&made["ImageId"]);
     let monitors = debian.daemon.monitors();
     let shown = |image: &str| api.call("DescribeImages", &json!({"ImageIds": [image]}))["Images"][0].clone();
-    let deadline = Instant::now() + SOON * 3;
-    while shown(&image)["State"] == "pending" {
-        assert!(Instant::now() < deadline, "{}", shown(&image));
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    until(|| shown(&image)["State"] != "pending");
     assert_eq!(shown(&image)["State"], "available", "{}", shown(&image));
     assert_eq!(debian.daemon.monitors(), monitors, "The reboot took another process");
     println!(

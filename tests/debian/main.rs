@@ -12,13 +12,24 @@ use kiln_harness::{Console, Debian};
 use network::Guest;
 use serde_json::json;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(120);
+/// How long a guest may take for a command: it is emulated, and others are beside it.
+const SOON: Duration = Duration::from_secs(300);
 const LONG: Duration = Duration::from_secs(900);
 
 fn start(release: u8) -> Debian {
     Debian::start(env!("CARGO_BIN_EXE_kilnd"), release, "")
+}
+
+/// Waits for what EC2 has no event for.
+#[track_caller]
+fn until(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition() {
+        assert!(Instant::now() < deadline, "It does not come true");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Bytes in use on the file system of a folder.
@@ -82,9 +93,9 @@ fn two_debians_run_at_once_and_outlive_the_daemon() {
 fn stop_and_start(debian: &Debian, id: &str, mut console: Console) {
     let api = debian.api();
     console.shell("echo kept > /root/kept; sync", SOON);
-    let stopping = std::time::Instant::now();
+    let stopping = Instant::now();
     api.call("StopInstances", &json!({"InstanceIds": [id]}));
-    let stopped = api.wait_for_state(id, "stopped", Duration::from_secs(180));
+    let stopped = api.wait_for_state(id, "stopped", SOON);
     println!("a stop by the power button took {:?}", stopping.elapsed());
     assert_eq!(stopped["StateReason"]["Code"], "Client.UserInitiatedShutdown");
     let said = console.wait_for_end(SOON);

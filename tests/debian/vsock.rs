@@ -58,9 +58,7 @@ pub fn obeys_without_a_network(debian: &Debian, guest: &mut Guest, key: &Key) {
 pub fn reaches_the_guest_without_a_network(debian: &Debian, guest: &mut Guest) {
     // Once one side has ended, socat waits half a second for the other if not told otherwise: too short for a slow guest.
     guest.background(&format!("socat -t 60 VSOCK-LISTEN:{ECHO_PORT},fork EXEC:cat"));
-    guest.shell(&format!(
-        "timeout 60 sh -c 'until ss -l --vsock | grep :{ECHO_PORT}; do sleep 0.2; done'"
-    ));
+    guest.wait_until(&format!("ss -l --vsock | grep -q :{ECHO_PORT}"));
     let said = debian.daemon.kiln_with_input(
         &["connect", "--vsock", &guest.id, &ECHO_PORT.to_string()],
         b"there and back",

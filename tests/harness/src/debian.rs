@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// How long a guest may take to boot: under emulation, beside others, minutes.
 const BOOT: Duration = Duration::from_secs(900);
+/// How long it may take to shut down.
+const STOP: &str = "10m";
 
 /// Instance types with the numbers of CPUs that are wanted; EC2's own begin with two.
 const TYPES: &str = "[t3]\nthreads_per_core = 1\n\
@@ -42,7 +44,11 @@ impl Debian {
             "[capacity]\ninstance_types = \"{}\"\nvcpu_overcommit = 8\n",
             types.display()
         );
-        let daemon = Setup::new(kilnd).config(&capacity).config(config).start();
+        let daemon = Setup::new(kilnd)
+            .stop_time_limit(STOP)
+            .config(&capacity)
+            .config(config)
+            .start();
         let disk = debian_disk(release);
         let disk = disk.to_str().expect("Its path is text");
         let image = daemon.run_kiln(&["import", disk, "--name", "debian"]).trim().to_owned();

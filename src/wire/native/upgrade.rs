@@ -3,7 +3,7 @@
 
 use crate::api::RequestId;
 use crate::wire::server::body::{Answer, answer};
-use crate::wire::server::{Asked, FileStream, stopping};
+use crate::wire::server::{Asked, Bounded, FileStream, stopping};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
@@ -47,9 +47,9 @@ async fn pass_on(
 ) {
     let session = async {
         let upgraded = upgrade.await.map_err(std::io::Error::other)?;
-        let parts = upgraded.downcast::<FileStream>();
+        let parts = upgraded.downcast::<Bounded<FileStream>>();
         let parts = parts.map_err(|_| std::io::Error::other("The connection is of another kind"))?;
-        let mut client = parts.io.into_socket();
+        let mut client = parts.io.into_inner().into_socket();
         guest.write_all(&parts.read_buf).await?;
         copy_bidirectional(&mut client, &mut guest).await
     };

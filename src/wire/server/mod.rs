@@ -1,14 +1,18 @@
-//! HTTP/1.1 on the daemon's Unix socket: connections, their bounds, and a stop that cuts no answer.
+//! HTTP/1.1 on the daemon's sockets: connections, their bounds, and a stop that cuts no answer.
 //!
-//! `kilnd` calls [`serve`] with the listener of [`listen`](fn@listen::listen) and the routes. Everything that a client can hold up is
+//! `kilnd` calls [`serve`] with a listener of [`listen`] and what answers there. Everything that a client can hold up is
 //! bounded: connections, the time to send a request, the time to take an answer, headers, bodies and open files.
 
+mod accept;
 pub mod body;
 mod files;
 pub mod listen;
+mod stall;
 mod stream;
 
+pub use accept::{Accept, Accepted};
 pub use files::FileBag;
+pub use stall::Bounded;
 pub use stream::FileStream;
 
 use crate::api::{Caller, RequestId};
@@ -20,11 +24,9 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -58,11 +60,11 @@ impl Default for Limits {
 
 /// One request with what is known of its sender.
 #[derive(Debug)]
-pub struct Asked {
+pub struct Asked<P = Caller> {
     /// The request; its body has yet to be read.
     pub request: Request<Incoming>,
     /// Who sent it.
-    pub caller: Caller,
+    pub caller: P,
     /// The files that came over the connection and no request has taken yet.
     pub files: FileBag,
     /// Its id.
@@ -72,25 +74,29 @@ pub struct Asked {
 }
 
 /// What answers requests.
-pub trait Respond: Send + Sync + 'static {
+pub trait Respond<P = Caller>: Send + Sync + 'static {
     /// Answers one request.
-    fn respond(self: Arc<Self>, asked: Asked) -> impl Future<Output = Response<Answer>> + Send;
+    fn respond(self: Arc<Self>, asked: Asked<P>) -> impl Future<Output = Response<Answer>> + Send;
 }
 
 /// Serves connections until `stop` is done, then lets the answers under way end.
-pub async fn serve<R: Respond>(listener: UnixListener, routes: Arc<R>, limits: Limits, stop: impl Future<Output = ()>) {
+pub async fn serve<L, R>(listener: L, routes: Arc<R>, limits: Limits, stop: impl Future<Output = ()>)
+where
+    L: Accept,
+    R: Respond<L::Peer>,
+{
     let (stopping, stopped) = watch::channel(false);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (stream, permit) = tokio::select! {
+        let (accepted, permit) = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
             () = &mut stop => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         connections.spawn(connection(
-            stream,
+            accepted,
             permit,
             Arc::clone(&routes),
             limits.clone(),
@@ -112,7 +118,10 @@ pub async fn serve<R: Respond>(listener: UnixListener, routes: Arc<R>, limits: L
 }
 
 /// The next connection, once there is room for one.
-async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> (UnixStream, OwnedSemaphorePermit) {
+async fn accept<L: Accept>(
+    listener: &L,
+    permits: &Arc<Semaphore>,
+) -> (Accepted<L::Stream, L::Peer>, OwnedSemaphorePermit) {
     let permit = match Arc::clone(permits).acquire_owned().await {
         Ok(permit) => permit,
         // Nobody closes the semaphore.
@@ -121,7 +130,7 @@ async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> (UnixStrea
     let mut pause = Duration::from_millis(10);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok(accepted) => return (accepted, permit),
             Err(error) => {
                 // Out of descriptors or memory: some connection must end first.
                 warn!(%error, "A connection could not be accepted");
@@ -132,25 +141,25 @@ async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> (UnixStrea
     }
 }
 
-async fn connection<R: Respond>(
-    stream: UnixStream,
+async fn connection<S, P, R>(
+    accepted: Accepted<S, P>,
     _permit: OwnedSemaphorePermit,
     routes: Arc<R>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
-) {
-    let caller = match caller(&stream) {
-        Ok(caller) => caller,
-        Err(error) => return warn!(%error, "The kernel does not say who connected"),
-    };
-    let files = FileBag::default();
-    let stream = FileStream::new(stream, files.clone(), limits.stall_time);
+) where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    P: Copy + std::fmt::Debug + Send + 'static,
+    R: Respond<P>,
+{
+    let Accepted { stream, peer, files } = accepted;
+    let stream = Bounded::new(stream, limits.stall_time);
     let asking = stop.clone();
     let service = service_fn(move |request| {
         let id = request_id();
         let asked = Asked {
             request,
-            caller,
+            caller: peer,
             files: files.clone(),
             id,
             stop: asking.clone(),
@@ -178,7 +187,7 @@ async fn connection<R: Respond>(
         }
     };
     if let Err(error) = ended {
-        debug!(error = %crate::chain::chain(&error), uid = caller.uid, "A connection ended badly");
+        debug!(error = %crate::chain::chain(&error), ?peer, "A connection ended badly");
     }
 }
 
@@ -186,16 +195,6 @@ async fn connection<R: Respond>(
 pub(crate) async fn stopping(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone has stopped, too.
     let _ = stop.wait_for(|stopping| *stopping).await;
-}
-
-/// Who connected, as the kernel noted it then.
-fn caller(stream: &UnixStream) -> io::Result<Caller> {
-    let peer = stream.peer_cred()?;
-    Ok(Caller {
-        uid: peer.uid(),
-        gid: peer.gid(),
-        pid: peer.pid(),
-    })
 }
 
 fn request_id() -> RequestId {

@@ -1,5 +1,4 @@
-//! A Unix stream that also takes the open files sent with its bytes (`SCM_RIGHTS`), and gives up on clients that do not
-//! read their answers.
+//! A Unix stream that also takes the open files sent with its bytes (`SCM_RIGHTS`).
 
 use super::files::{FileBag, MAX_FILES};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -8,10 +7,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::UnixStream;
-use tokio::time::{Sleep, sleep};
 
 /// How many bytes are read at once.
 const CHUNK: usize = 8 * 1024;
@@ -21,42 +18,19 @@ const CHUNK: usize = 8 * 1024;
 pub struct FileStream {
     socket: UnixStream,
     files: FileBag,
-    stall_time: Duration,
-    /// Runs while the client takes nothing of what we write.
-    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl FileStream {
     /// Wraps a connection; files that arrive are put into `files`.
     #[must_use]
-    pub fn new(socket: UnixStream, files: FileBag, stall_time: Duration) -> Self {
-        Self {
-            socket,
-            files,
-            stall_time,
-            stalled: None,
-        }
+    pub fn new(socket: UnixStream, files: FileBag) -> Self {
+        Self { socket, files }
     }
 
     /// The connection itself, for bytes that are not HTTP any more.
     #[must_use]
     pub fn into_socket(self) -> UnixStream {
         self.socket
-    }
-
-    /// Lets a write that waits for the client wait only so long.
-    fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let stall_time = self.stall_time;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_time)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "The client does not read its answer",
-        )))
     }
 }
 
@@ -107,9 +81,7 @@ impl Read for FileStream {
 
 impl Write for FileStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
-        this.bounded(cx, written)
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -117,9 +89,7 @@ impl Write for FileStream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, parts);
-        this.bounded(cx, written)
+        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {

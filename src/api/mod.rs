@@ -5,6 +5,7 @@
 //! with the members that kiln serves, turned into `model` types with `TryFrom` before anything is done. Handlers run in
 //! tasks of their own: a client that hangs up interrupts none.
 
+pub mod access_keys;
 mod addresses;
 pub mod call;
 mod change;
@@ -27,6 +28,7 @@ mod keys;
 mod listing;
 pub mod operation;
 pub mod paging;
+pub mod parameters;
 mod places;
 mod snapshots;
 pub mod tagging;

@@ -3,8 +3,9 @@
 use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
 use crate::model::{
-    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, MetadataOptions, Reservation,
-    ReservationId, ShutdownBehavior,
+    Architecture, BlockDevice, Image, ImageAttributes, ImageId, ImageOwner, ImageState, Instance, InstanceId,
+    InstanceState, InstanceType, MetadataOptions, Reservation, ReservationId, ShutdownBehavior, Snapshot, SnapshotId,
+    SnapshotState,
 };
 use crate::store::{self, random_bits};
 use crate::wire::Dispatch;
@@ -63,6 +64,54 @@ impl TestWorld {
             config,
             _directory,
         }
+    }
+
+    /// The snapshot of [`Self::tiny_image`].
+    pub const TINY_SNAPSHOT: SnapshotId = SnapshotId::from_random(5);
+    /// What [`Self::tiny_image`] adds.
+    pub const TINY_IMAGE: ImageId = ImageId::from_random(6);
+
+    /// Adds the account's image `tiny`, of 3 MiB, in which nothing boots.
+    pub async fn tiny_image(&self) {
+        let file = std::fs::File::create(self.world.layout.snapshot(Self::TINY_SNAPSHOT)).unwrap();
+        file.set_len(3 << 20).unwrap();
+        let created = OffsetDateTime::now_utc();
+        let snapshot = Snapshot {
+            id: Self::TINY_SNAPSHOT,
+            size: 3 << 20,
+            volume: None,
+            state: SnapshotState::Completed,
+            state_message: None,
+            description: None,
+            digest: None,
+            created,
+        };
+        let image = Image {
+            id: Self::TINY_IMAGE,
+            name: "tiny".into(),
+            description: None,
+            owner: ImageOwner::Account,
+            state: ImageState::Available,
+            state_reason: None,
+            architecture: Architecture::X86_64,
+            root_device_name: "/dev/sda1".into(),
+            block_devices: vec![BlockDevice {
+                device_name: "/dev/sda1".into(),
+                snapshot: Self::TINY_SNAPSHOT,
+                size: 3 << 20,
+                delete_on_termination: true,
+            }],
+            instance_store: Vec::new(),
+            kernel: None,
+            ramdisk: None,
+            attributes: ImageAttributes::default(),
+            created,
+        };
+        let written = self.world.store.write(move |tx| {
+            store::snapshots::put(tx, &snapshot)?;
+            store::images::put(tx, &image)
+        });
+        written.await.unwrap();
     }
 
     /// Asserts that the state directory has these files and no other, and the ledger knows just them.

@@ -3,7 +3,7 @@
 use super::error::{ApiError, Code};
 use super::vpcs;
 use crate::chain::chain;
-use crate::config::{Config, InstanceTypes, LoadInstanceTypesError};
+use crate::config::{Config, ImageAliases, InstanceTypes, LoadInstanceTypesError};
 use crate::exports::Exports;
 use crate::imports::{Imports, TakeAwayError};
 use crate::instance::{AdoptError, Capacity, Checks, Events, IdentityKey, Instances, Parts};
@@ -16,8 +16,10 @@ use crate::volumes::drafts::Drafts;
 use crate::volumes::{HostFileError, Volumes};
 use std::fs::{File, TryLockError};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The daemon's parts. `kilnd` makes one at its start; handlers share it.
@@ -27,6 +29,8 @@ pub struct World {
     pub config: Config,
     /// The instance types there are.
     pub types: InstanceTypes,
+    /// Other names of images.
+    pub image_aliases: ImageAliases,
     /// Where things lie.
     pub layout: Layout,
     /// What the daemon knows.
@@ -43,6 +47,8 @@ pub struct World {
     pub drafts: Drafts,
     /// The instances.
     pub instances: Instances,
+    /// Where the query endpoint listens, once it does.
+    ec2_endpoint: OnceLock<SocketAddr>,
     /// Keeps a second daemon out as long as this one lives.
     _lock: File,
 }
@@ -135,6 +141,7 @@ impl World {
         Ok(Self {
             config,
             types,
+            image_aliases: ImageAliases::packaged(),
             layout,
             store,
             default_vpc_block,
@@ -143,12 +150,24 @@ impl World {
             exports,
             drafts,
             instances,
+            ec2_endpoint: OnceLock::new(),
             _lock: lock,
         })
     }
 }
 
 impl World {
+    /// Notes where the query endpoint listens. It is said once, before anybody asks.
+    pub fn set_ec2_endpoint(&self, address: SocketAddr) {
+        let _ = self.ec2_endpoint.set(address);
+    }
+
+    /// Where the query endpoint listens, if it does.
+    #[must_use]
+    pub fn ec2_endpoint(&self) -> Option<SocketAddr> {
+        self.ec2_endpoint.get().copied()
+    }
+
     /// Brings what the host enforces for a VPC up to what was just written. A change that can't be enforced is not done
     /// away with: it holds from the next one on, or from the daemon's next start.
     ///

@@ -4,7 +4,7 @@
 use clap::Parser;
 use kiln::api::{World, operations};
 use kiln::chain::chain;
-use kiln::config::Config;
+use kiln::config::{Config, Ec2};
 use kiln::machine::seal_descriptors;
 use kiln::wire::Routes;
 use kiln::wire::server::listen::listen;
@@ -12,10 +12,13 @@ use kiln::wire::server::{Limits, serve};
 use sd_notify::NotifyState;
 use std::error::Error;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 /// The kiln daemon: EC2 on this host.
@@ -34,6 +37,9 @@ struct Arguments {
     /// The socket of the API.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Where clients of EC2 find the query endpoint, an address of the host's loopback; nowhere if nothing is said.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    ec2_listen: Option<SocketAddr>,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +73,12 @@ fn configure(arguments: Arguments) -> Result<Config, Box<dyn Error>> {
     if arguments.socket.is_some() {
         config.socket.path = arguments.socket;
     }
+    if let Some(listen) = arguments.ec2_listen {
+        if !listen.ip().is_loopback() {
+            return Err(format!("--ec2-listen {listen} is not usable, {}", Ec2::LOOPBACK).into());
+        }
+        config.ec2.listen = Some(listen);
+    }
     // Monitors run in another directory, and the ledger outlives this one.
     config.state_dir = std::path::absolute(&config.state_dir)?;
     config.run_dir = std::path::absolute(&config.run_dir)?;
@@ -94,21 +106,52 @@ async fn daemon(config: Config) -> Result<(), Box<dyn Error>> {
     let (socket, group) = (config.socket_path(), config.socket.group.clone());
     let world = Arc::new(World::open(config).await?);
     let listener = listen(&socket, &group)?;
+    let ec2 = listen_for_ec2(&world).await?;
     tracing::info!(socket = %socket.display(), enclosure = world.instances.parts().machines.enclosure(), "Ready");
     notify(&[NotifyState::Ready]);
     let routes = Arc::new(Routes::new(Arc::clone(&world), operations()));
-    serve(listener, routes, Limits::default(), async {
+    let endpoint = Arc::new(routes.endpoint());
+    let (stop, stopped) = watch::channel(false);
+    let told = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("Ending; guests run on");
         notify(&[NotifyState::Stopping]);
-    })
-    .await;
+        stop.send_replace(true);
+    };
+    tokio::join!(
+        told,
+        serve(listener, routes, Limits::default(), stopping(stopped.clone())),
+        async {
+            if let Some(listener) = ec2 {
+                serve(listener, endpoint, Limits::default(), stopping(stopped.clone())).await;
+            }
+        },
+    );
     // Imports that are cut short take away what they made, and exports say that they are.
     tokio::join!(world.imports.stop(), world.exports.stop());
     Ok(())
+}
+
+/// Done when the daemon stops.
+async fn stopping(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The query endpoint's socket, if there is to be one.
+async fn listen_for_ec2(world: &World) -> Result<Option<TcpListener>, Box<dyn Error>> {
+    let Some(address) = world.config.ec2.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("EC2's query endpoint can't listen on {address}: {error}"))?;
+    let address = listener.local_addr()?;
+    world.set_ec2_endpoint(address);
+    tracing::info!(%address, "EC2's query endpoint is there");
+    Ok(Some(listener))
 }
 
 /// Tells the service manager, if there is one that wants to know.

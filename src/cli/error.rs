@@ -191,6 +191,9 @@ pub enum CommandError {
     /// The daemon's configuration can't be read.
     #[error("The daemon's configuration can't be used")]
     Config(#[source] Box<crate::config::LoadConfigError>),
+    /// The daemon has no query endpoint.
+    #[error("The daemon has no query endpoint, where clients of EC2 could ask it")]
+    NoEndpoint,
     /// `doctor` found something that must be mended.
     #[error("{0} of the checks failed; each line above says what to do")]
     Unfit(usize),
@@ -268,6 +271,10 @@ impl CommandError {
             | CommandError::Unreached { instance, .. } => {
                 format!("kiln logs {instance} shows how far it came")
             }
+            CommandError::NoEndpoint => {
+                "write listen = \"127.0.0.1:8773\" under [ec2] in /etc/kiln/kiln.toml, and systemctl restart kilnd; guests run on".into()
+            }
+            CommandError::Start { program: "aws", .. } => "install it: apt install awscli, or pip install awscli".into(),
             CommandError::Damaged(_) => {
                 "copy what you need out of them, check the disk, and make them anew: kiln snapshots create, kiln images create".into()
             }

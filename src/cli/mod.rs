@@ -5,6 +5,7 @@
 //! instances, images and security groups (`resolve`).
 
 mod api;
+mod aws;
 mod catalogs;
 mod checks;
 mod client;
@@ -106,6 +107,9 @@ enum Verb {
     Events(verbs::events::Arguments),
     Status(verbs::status::Arguments),
     Doctor(verbs::doctor::Arguments),
+    Env(verbs::env::Arguments),
+    Aws(verbs::aws::Arguments),
+    AccessKey(verbs::access_key::Arguments),
     SshConfig(verbs::ssh_config::Arguments),
     Connect(verbs::connect::Arguments),
     HostKeys(verbs::host_keys::Arguments),
@@ -155,6 +159,9 @@ impl Verb {
             Verb::Events(arguments) => verbs::events::run(context, arguments).await,
             Verb::Status(arguments) => verbs::status::run(context, arguments).await,
             Verb::Doctor(arguments) => verbs::doctor::run(context, arguments).await,
+            Verb::Env(arguments) => verbs::env::run(context, arguments).await,
+            Verb::Aws(arguments) => verbs::aws::run(context, arguments).await,
+            Verb::AccessKey(arguments) => verbs::access_key::run(context, arguments).await,
             Verb::SshConfig(arguments) => verbs::ssh_config::run(context, arguments),
             Verb::Connect(arguments) => verbs::connect::run(context, arguments).await,
             Verb::HostKeys(arguments) => verbs::host_keys::run(context, arguments).await,

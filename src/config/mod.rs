@@ -3,12 +3,14 @@
 //!
 //! `config/kiln.toml` in the tree documents every value and shows its default; a test holds the two together.
 
+mod image_aliases;
 mod instance_types;
 mod network;
 mod place;
 mod units;
 mod vmm;
 
+pub use image_aliases::{ImageAlias, ImageAliases};
 pub use instance_types::{InstanceTypeSpec, InstanceTypes, LoadInstanceTypesError};
 pub use network::{InvalidTransitError, Network, TransitBlock};
 pub use place::{InvalidPlaceError, Place};
@@ -16,6 +18,7 @@ pub use units::{ParseUnitError, Size, Span};
 pub use vmm::{InvalidUidRangeError, UidRange, Vmm};
 
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where the packaged configuration lies; read when no other file is named, and it may be absent.
@@ -35,6 +38,8 @@ pub struct Config {
     pub log: String,
     /// The socket of the API.
     pub socket: Socket,
+    /// The query endpoint for clients of EC2.
+    pub ec2: Ec2,
     /// Region, zone and account.
     pub place: Place,
     /// The processes that run guests.
@@ -57,6 +62,14 @@ pub struct Socket {
     pub path: Option<PathBuf>,
     /// The group that may use it. Where the group does not exist, root alone may.
     pub group: String,
+}
+
+/// The query endpoint for clients of EC2.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ec2 {
+    /// Where it listens; nowhere when nothing is said. The address is one of the host's own loopback.
+    pub listen: Option<SocketAddr>,
 }
 
 /// How much of the host guests may have.
@@ -89,6 +102,12 @@ pub struct Console {
     pub output_limit: Size,
 }
 
+impl Ec2 {
+    /// What the address must be.
+    pub const LOOPBACK: &str =
+        "what is sent there is not encrypted: it must be a loopback address such as 127.0.0.1:8773";
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -96,6 +115,7 @@ impl Default for Config {
             run_dir: "/run/kiln".into(),
             log: "info".into(),
             socket: Socket::default(),
+            ec2: Ec2::default(),
             place: Place::default(),
             vmm: Vmm::default(),
             network: Network::default(),
@@ -236,6 +256,9 @@ impl Config {
                 "the path must be absolute",
             );
         }
+        if let Some(listen) = self.ec2.listen.filter(|listen| !listen.ip().is_loopback()) {
+            return refuse("ec2.listen", listen.to_string(), Ec2::LOOPBACK);
+        }
         if self.capacity.vcpu_overcommit == 0 {
             return refuse(
                 "capacity.vcpu_overcommit",
@@ -294,6 +317,9 @@ mod tests {
             socket: Socket {
                 path: Some(DEFAULT_SOCKET.into()),
                 ..Socket::default()
+            },
+            ec2: Ec2 {
+                listen: Some(([127, 0, 0, 1], 8773).into()),
             },
             capacity: Capacity {
                 instance_types: Some("/etc/kiln/instance-types.toml".into()),

@@ -3,6 +3,7 @@
 //! Pure data: no I/O, no async, and no knowledge of the wire. Every other part of the daemon speaks in these types;
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
+mod access_key;
 mod address;
 mod attachment_state;
 mod block;
@@ -29,6 +30,7 @@ mod volume;
 mod volume_limits;
 mod vpc;
 
+pub use access_key::{AccessKey, AccessKeyId, ParseAccessKeyIdError, Secret};
 pub use address::{AddressAssociation, ElasticAddress, PublicAddress};
 pub use attachment_state::AttachmentState;
 pub use block::{Block, BlockError};

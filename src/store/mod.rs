@@ -5,6 +5,7 @@
 //! latter. What a [`Store::write`] answered is on disk (WAL, `synchronous=FULL`). Reads run beside the writer and see
 //! the last commit.
 
+pub mod access_keys;
 pub mod addresses;
 mod columns;
 pub mod dhcp_options;

@@ -2,10 +2,13 @@
 
 use super::dispatch::Dispatch;
 use super::ebs::Ebs;
+use super::endpoint::Endpoint;
 use super::json;
 use super::native::Native;
-use super::server::body::{Answer, answer};
+use super::server::body::{self, Answer, answer};
 use super::server::{Asked, Respond};
+use super::services::{Request, Services};
+use super::signature::Presented;
 use crate::api::{Operations, World};
 use hyper::{Method, Response};
 use serde_json::json;
@@ -13,7 +16,9 @@ use std::sync::Arc;
 
 /// All that the socket serves.
 pub struct Routes {
-    dispatch: Dispatch,
+    world: Arc<World>,
+    dispatch: Arc<Dispatch>,
+    services: Arc<Services>,
     ebs: Ebs,
     native: Native,
 }
@@ -22,10 +27,39 @@ impl Routes {
     /// Serves `operations` with `world`.
     #[must_use]
     pub fn new(world: Arc<World>, operations: Operations) -> Self {
+        let dispatch = Arc::new(Dispatch::new(Arc::clone(&world), operations));
         Self {
             ebs: Ebs::new(Arc::clone(&world)),
             native: Native::new(Arc::clone(&world)),
-            dispatch: Dispatch::new(world, operations),
+            services: Arc::new(Services::new(Arc::clone(&world), Arc::clone(&dispatch))),
+            dispatch,
+            world,
+        }
+    }
+
+    /// What answers the same for clients of EC2 on TCP.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(Arc::clone(&self.world), Arc::clone(&self.services))
+    }
+
+    /// Answers what clients of EC2 ask. The kernel has said who it is, so a signature says only which service is meant.
+    async fn service(&self, asked: Asked) -> Response<Answer> {
+        let (id, caller) = (asked.id, asked.caller);
+        let (head, body) = asked.request.into_parts();
+        match body::read(body).await {
+            Ok(body) => {
+                let presented = Presented::parse(&head).ok().flatten();
+                let request = Request {
+                    head,
+                    body,
+                    caller,
+                    presented,
+                    id,
+                };
+                self.services.respond(request).await
+            }
+            Err(error) => Services::refuse_body(&head, &error, id),
         }
     }
 }
@@ -38,6 +72,9 @@ impl Respond for Routes {
             Ok(response) => return response,
             Err(asked) => asked,
         };
+        if path == "/" {
+            return self.service(asked).await;
+        }
         match (asked.request.method(), segments.as_slice()) {
             (&Method::POST, [operation]) if !operation.is_empty() => {
                 json::operation(&self.dispatch, operation, asked).await

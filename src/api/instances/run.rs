@@ -3,7 +3,7 @@
 use super::super::error::Code;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
-use super::super::{ApiError, Call, ids};
+use super::super::{ApiError, Call, ids, parameters};
 use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterfaces};
 use super::metadata_options::MetadataOptionsRequest;
 use super::volumes::{self, Mapping};
@@ -141,7 +141,8 @@ fn counts(min: i64, max: i64) -> Result<(u32, u32), ApiError> {
 async fn image(call: &Call, id: Option<&str>) -> Result<Image, ApiError> {
     let id =
         id.ok_or_else(|| ApiError::new(Code::MissingParameter, "The request must contain the parameter ImageId"))?;
-    let id: ImageId = ids::parse(id, Code::InvalidAmiIdMalformed)?;
+    let id = parameters::resolve(&call.world, id.to_owned()).await?;
+    let id: ImageId = ids::parse(&id, Code::InvalidAmiIdMalformed)?;
     let image = call.world.store.read(move |tx| store::images::get(tx, id)).await?;
     let image = image.ok_or_else(|| ids::not_found(Code::InvalidAmiIdNotFound, "image", &[id]))?;
     if image.state != ImageState::Available {

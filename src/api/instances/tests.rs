@@ -3,17 +3,13 @@
 
 use super::super::testing::TestWorld;
 use crate::config::Config;
-use crate::model::{
-    Architecture, BlockDevice, Image, ImageId, ImageOwner, ImageState, Snapshot, SnapshotId, SnapshotState,
-};
+use crate::model::{ImageId, SnapshotId};
 use crate::store::{self, StoreError};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::time::Duration;
-use time::OffsetDateTime;
 
-const SNAPSHOT: SnapshotId = SnapshotId::from_random(5);
-const IMAGE: ImageId = ImageId::from_random(6);
+const SNAPSHOT: SnapshotId = TestWorld::TINY_SNAPSHOT;
+const IMAGE: ImageId = TestWorld::TINY_IMAGE;
 
 async fn world() -> TestWorld {
     world_with(|_| {}).await
@@ -21,47 +17,7 @@ async fn world() -> TestWorld {
 
 async fn world_with(change: impl FnOnce(&mut Config)) -> TestWorld {
     let test = TestWorld::with(change).await;
-    File::create(test.world.layout.snapshot(SNAPSHOT))
-        .unwrap()
-        .set_len(3 << 20)
-        .unwrap();
-    let created = OffsetDateTime::now_utc();
-    let snapshot = Snapshot {
-        id: SNAPSHOT,
-        size: 3 << 20,
-        volume: None,
-        state: SnapshotState::Completed,
-        state_message: None,
-        description: None,
-        digest: None,
-        created,
-    };
-    let image = Image {
-        id: IMAGE,
-        name: "tiny".into(),
-        description: None,
-        owner: ImageOwner::Account,
-        state: ImageState::Available,
-        state_reason: None,
-        architecture: Architecture::X86_64,
-        root_device_name: "/dev/sda1".into(),
-        block_devices: vec![BlockDevice {
-            device_name: "/dev/sda1".into(),
-            snapshot: SNAPSHOT,
-            size: 3 << 20,
-            delete_on_termination: true,
-        }],
-        instance_store: Vec::new(),
-        kernel: None,
-        ramdisk: None,
-        attributes: crate::model::ImageAttributes::default(),
-        created,
-    };
-    let written = test.world.store.write(move |tx| {
-        store::snapshots::put(tx, &snapshot)?;
-        store::images::put(tx, &image)
-    });
-    written.await.unwrap();
+    test.tiny_image().await;
     test
 }
 

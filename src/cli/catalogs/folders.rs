@@ -39,6 +39,11 @@ impl Folders {
         self.config.join("catalogs.json")
     }
 
+    /// Where the user's access keys are kept.
+    pub fn access_keys(&self) -> PathBuf {
+        self.config.join("access-keys")
+    }
+
     /// The index of a catalog, as it was fetched last.
     pub fn index(&self, catalog: &str) -> PathBuf {
         self.cache.join("indices").join(format!("{catalog}.json"))

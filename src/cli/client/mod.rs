@@ -65,6 +65,18 @@ impl Client {
         answer(path, response).await
     }
 
+    /// Makes one of kiln's own resources.
+    pub async fn post(&self, path: &str) -> Result<Value, CommandError> {
+        let request = Request::builder().method(Method::POST).uri(path);
+        answer(path, self.send(path, request, Full::default(), Vec::new()).await?).await
+    }
+
+    /// Deletes one of kiln's own resources.
+    pub async fn delete(&self, path: &str) -> Result<Value, CommandError> {
+        let request = Request::builder().method(Method::DELETE).uri(path);
+        answer(path, self.send(path, request, Full::default(), Vec::new()).await?).await
+    }
+
     /// Reads a stream of JSON lines.
     pub async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
         let response = self

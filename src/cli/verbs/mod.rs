@@ -1,12 +1,15 @@
 //! The verbs of the command, one file each: its arguments, and what it does with the API.
 
+pub mod access_key;
 pub mod addresses;
+pub mod aws;
 pub mod catalog;
 pub mod completion;
 pub mod connect;
 pub mod console;
 pub mod cp;
 pub mod doctor;
+pub mod env;
 pub mod events;
 pub mod exec;
 pub mod export;

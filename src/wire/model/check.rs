@@ -24,17 +24,25 @@ const SHOWN: usize = 64;
 /// `UnknownParameter`, `MissingParameter` or `InvalidParameterValue`, naming the member; `UnsupportedOperation` for an
 /// operation of which the model has only the name; `InvalidAction` for one that EC2 does not have.
 pub fn request(operation: &str, value: &Value) -> Result<(), ApiError> {
+    Checker {
+        model: &EC2,
+        whole: true,
+    }
+    .value(input(operation)?, value, &Path::Root(operation))
+}
+
+/// The shape of an operation's request.
+///
+/// # Errors
+/// `UnsupportedOperation` for an operation of which the model has only the name; `InvalidAction` for one that EC2 does not
+/// have.
+pub fn input(operation: &str) -> Result<&'static Shape, ApiError> {
     if EC2.operation(operation).is_none() {
         let shown: String = operation.chars().take(SHOWN).flat_map(char::escape_debug).collect();
         let message = format!("The action {shown} is not valid for this web service");
         return Err(ApiError::new(Code::InvalidAction, message));
     }
-    let shape = EC2.input(operation).ok_or_else(|| unsupported(operation))?;
-    Checker {
-        model: &EC2,
-        whole: true,
-    }
-    .value(shape, value, &Path::Root(operation))
+    EC2.input(operation).ok_or_else(|| unsupported(operation))
 }
 
 /// The error for an operation that EC2 has and kiln does not.

@@ -10,6 +10,7 @@ pub(crate) mod random;
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::LazyLock;
@@ -63,6 +64,12 @@ impl Model {
     #[must_use]
     pub fn output(&self, operation: &str) -> Option<&Shape> {
         self.shape(self.operation(operation)?.output?)
+    }
+
+    /// The shape of a member. A test of the model holds that it is there.
+    #[must_use]
+    pub fn of(&self, member: &Member) -> Option<&Shape> {
+        self.shape(member.shape)
     }
 
     fn shape(&self, name: &str) -> Option<&Shape> {
@@ -126,8 +133,39 @@ pub struct Bounds {
 
 /// A member of a structure or of a list.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Member {
     shape: &'static str,
+    location_name: Option<&'static str>,
+    query_name: Option<&'static str>,
+}
+
+impl Member {
+    /// What the member that the model calls `name` is called in a request of the query protocol.
+    #[must_use]
+    pub fn in_query(&self, name: &'static str) -> Cow<'static, str> {
+        match (self.query_name, self.location_name) {
+            (Some(name), _) => name.into(),
+            (None, Some(location)) => capitalized(location),
+            (None, None) => name.into(),
+        }
+    }
+
+    /// What it is called in an answer's XML.
+    #[must_use]
+    pub fn in_xml(&self, name: &'static str) -> &'static str {
+        self.location_name.unwrap_or(name)
+    }
+}
+
+/// A name with its first letter raised.
+fn capitalized(name: &'static str) -> Cow<'static, str> {
+    match name.as_bytes().first() {
+        Some(first) if first.is_ascii_lowercase() => {
+            format!("{}{}", char::from(first.to_ascii_uppercase()), &name[1..]).into()
+        }
+        _ => name.into(),
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +192,19 @@ mod tests {
                 assert!(required.iter().all(|r| members.contains_key(r)), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_member_has_the_name_that_its_wire_gives_it() {
+        let Some(Shape::Structure { members, .. }) = EC2.input("CreateNetworkInterface") else {
+            panic!("it takes a structure");
+        };
+        assert_eq!(members["Groups"].in_query("Groups"), "SecurityGroupId");
+        assert_eq!(members["SubnetId"].in_query("SubnetId"), "SubnetId");
+        let Some(Shape::Structure { members, .. }) = EC2.output("RunInstances") else {
+            panic!("it gives a structure");
+        };
+        assert_eq!(members["Instances"].in_xml("Instances"), "instancesSet");
     }
 
     #[test]

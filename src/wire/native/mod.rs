@@ -3,6 +3,7 @@
 //!
 //! `docs/openapi.json` describes them; a test holds the two together.
 
+mod access_keys;
 mod console;
 mod events;
 mod identity_key;
@@ -48,6 +49,14 @@ impl Native {
         let id = asked.id;
         match (asked.request.method(), path) {
             (&Method::GET, _) => {}
+            (&Method::POST, ["access-keys"]) => {
+                let created = access_keys::create(&self.world, asked.caller).await.map(whole);
+                return Ok(created.unwrap_or_else(|error| refusal(&error, id)));
+            }
+            (&Method::DELETE, ["access-keys", key]) => {
+                let deleted = access_keys::delete(&self.world, asked.caller, key).await.map(whole);
+                return Ok(deleted.unwrap_or_else(|error| refusal(&error, id)));
+            }
             (&Method::POST, ["pool", "scrub", snapshot]) => {
                 let scrubbed = scrub::scrub(&self.world, snapshot).await.map(whole);
                 return Ok(scrubbed.unwrap_or_else(|error| refusal(&error, id)));
@@ -55,6 +64,7 @@ impl Native {
             _ => return Err(asked),
         }
         let answered = match path {
+            ["access-keys"] => access_keys::list(&self.world, asked.caller).await.map(whole),
             ["events"] => self
                 .stream()
                 .map(|permit| events::stream(&self.world, permit, asked.stop)),

@@ -20,6 +20,7 @@ pub(super) async fn status(world: &World) -> Result<Value, ApiError> {
         "Region": place.region(),
         "AvailabilityZone": place.zone(),
         "OwnerId": place.account(),
+        "Ec2Endpoint": world.ec2_endpoint().map(|address| format!("http://{address}")),
         "StateDir": world.layout.state_dir().to_string_lossy(),
         "ClonesShareBlocks": world.volumes.reflinks(),
         "Images": images,

@@ -1,0 +1,114 @@
+//! Which service a request is for, and how that one refuses: each has its own names and its own form for what went wrong.
+
+use super::{Request, json, sts};
+use crate::api::{ApiError, Code, RequestId};
+use crate::wire::query;
+use crate::wire::server::body::Answer;
+use crate::wire::signature::{Presented, SignatureError};
+use hyper::Response;
+use hyper::http::request::Parts;
+
+/// A service of AWS's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// EC2, in its query protocol.
+    Ec2,
+    /// The Security Token Service, in the query protocol.
+    Sts,
+    /// Systems Manager, in JSON 1.1.
+    Ssm,
+    /// One that kiln has nothing of.
+    Other,
+}
+
+/// Why a request is refused, in a service's own words.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The service's code.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+impl From<&ApiError> for Refusal {
+    fn from(error: &ApiError) -> Self {
+        Self {
+            code: error.code.as_str(),
+            message: error.message.clone(),
+            status: error.code.status(),
+        }
+    }
+}
+
+impl Service {
+    /// The service that is meant: by the signature's scope, else by the header of JSON services, else by the version of the API.
+    #[must_use]
+    pub fn of(head: &Parts, presented: Option<&Presented>) -> Self {
+        if let Some(presented) = presented {
+            return match presented.scope.service.as_str() {
+                "ec2" => Self::Ec2,
+                "sts" => Self::Sts,
+                "ssm" => Self::Ssm,
+                _ => Self::Other,
+            };
+        }
+        match head.headers.get("x-amz-target").map(|target| target.as_bytes()) {
+            Some(target) if target.starts_with(ssm_target().as_bytes()) => Self::Ssm,
+            Some(_) => Self::Other,
+            None => Self::Ec2,
+        }
+    }
+
+    /// What the service calls this.
+    pub(super) fn signature_error(self, error: &SignatureError) -> Refusal {
+        let refusal = |code, status| Refusal {
+            code,
+            message: error.to_string(),
+            status,
+        };
+        match (self, error) {
+            (Self::Ec2, SignatureError::UnknownKey(_) | SignatureError::Mismatch | SignatureError::Unsupported(_)) => {
+                refusal(Code::AuthFailure.as_str(), Code::AuthFailure.status())
+            }
+            (Self::Ec2, SignatureError::Expired(_)) => refusal(Code::RequestExpired.as_str(), 400),
+            (Self::Ssm, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => {
+                refusal("UnrecognizedClientException", 400)
+            }
+            (Self::Ssm, SignatureError::Mismatch | SignatureError::Expired(_)) => {
+                refusal("InvalidSignatureException", 400)
+            }
+            (_, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => refusal("InvalidClientTokenId", 403),
+            (_, SignatureError::Mismatch | SignatureError::Expired(_)) => refusal("SignatureDoesNotMatch", 403),
+            (_, SignatureError::Missing) => refusal(Code::MissingAuthenticationToken.as_str(), 403),
+            (_, SignatureError::Incomplete(_)) => refusal(Code::IncompleteSignature.as_str(), 400),
+        }
+    }
+
+    /// The refusal in the service's form.
+    pub(super) fn refused(self, refusal: &Refusal, id: RequestId) -> Response<Answer> {
+        match self {
+            Self::Ec2 => query::refused(refusal.code, &refusal.message, refusal.status, id),
+            Self::Sts => sts::refused(refusal, id),
+            Self::Ssm | Self::Other => json::refused(refusal),
+        }
+    }
+}
+
+fn ssm_target() -> &'static str {
+    super::ssm::TARGET
+}
+
+/// The refusal of what is for a service that kiln has nothing of.
+pub(super) fn other(request: &Request) -> Refusal {
+    let service = request
+        .presented
+        .as_ref()
+        .map_or("", |presented| presented.scope.service.as_str());
+    Refusal {
+        code: Code::UnsupportedOperation.as_str(),
+        message: format!("kiln has nothing of the service '{service}': it has ec2, sts and ssm"),
+        status: Code::UnsupportedOperation.status(),
+    }
+}

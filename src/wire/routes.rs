@@ -76,7 +76,8 @@ impl Respond for Routes {
             return self.service(asked).await;
         }
         match (asked.request.method(), segments.as_slice()) {
-            (&Method::POST, [operation]) if !operation.is_empty() => {
+            // Operations begin with a capital letter, and kiln's own resources with a small one.
+            (&Method::POST, [operation]) if operation.starts_with(|first: char| !first.is_ascii_lowercase()) => {
                 json::operation(&self.dispatch, operation, asked).await
             }
             (_, segments) => match self.native.respond(segments, asked).await {

@@ -61,7 +61,7 @@ impl Services {
             },
             Service::Sts => sts::respond(&self.world, &request),
             Service::Ssm => ssm::respond(&self.world, &request).await,
-            Service::Other => service.refused(&service::other(&request), id),
+            Service::OtherQuery | Service::OtherJson => service.refused(&service::other(&request), id),
         }
     }
 

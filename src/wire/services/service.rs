@@ -17,8 +17,10 @@ pub enum Service {
     Sts,
     /// Systems Manager, in JSON 1.1.
     Ssm,
-    /// One that kiln has nothing of.
-    Other,
+    /// One that kiln has nothing of, asked by a form.
+    OtherQuery,
+    /// One that kiln has nothing of, asked by JSON.
+    OtherJson,
 }
 
 /// Why a request is refused, in a service's own words.
@@ -46,18 +48,14 @@ impl Service {
     /// The service that is meant: by the signature's scope, else by the header of JSON services, else by the version of the API.
     #[must_use]
     pub fn of(head: &Parts, presented: Option<&Presented>) -> Self {
-        if let Some(presented) = presented {
-            return match presented.scope.service.as_str() {
-                "ec2" => Self::Ec2,
-                "sts" => Self::Sts,
-                "ssm" => Self::Ssm,
-                _ => Self::Other,
-            };
-        }
-        match head.headers.get("x-amz-target").map(|target| target.as_bytes()) {
-            Some(target) if target.starts_with(ssm_target().as_bytes()) => Self::Ssm,
-            Some(_) => Self::Other,
-            None => Self::Ec2,
+        let target = head.headers.get("x-amz-target").map(|target| target.as_bytes());
+        match (presented.map(|presented| presented.scope.service.as_str()), target) {
+            (Some("ec2"), _) | (None, None) => Self::Ec2,
+            (Some("sts"), _) => Self::Sts,
+            (Some("ssm"), _) => Self::Ssm,
+            (None, Some(target)) if target.starts_with(super::ssm::TARGET.as_bytes()) => Self::Ssm,
+            (_, Some(_)) => Self::OtherJson,
+            (_, None) => Self::OtherQuery,
         }
     }
 
@@ -90,14 +88,10 @@ impl Service {
     pub(super) fn refused(self, refusal: &Refusal, id: RequestId) -> Response<Answer> {
         match self {
             Self::Ec2 => query::refused(refusal.code, &refusal.message, refusal.status, id),
-            Self::Sts => sts::refused(refusal, id),
-            Self::Ssm | Self::Other => json::refused(refusal),
+            Self::Sts | Self::OtherQuery => sts::refused(refusal, id),
+            Self::Ssm | Self::OtherJson => json::refused(refusal),
         }
     }
-}
-
-fn ssm_target() -> &'static str {
-    super::ssm::TARGET
 }
 
 /// The refusal of what is for a service that kiln has nothing of.

@@ -32,6 +32,7 @@ mod snapshots;
 pub mod tagging;
 mod tags;
 mod tasks;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
@@ -61,6 +62,7 @@ pub fn operations() -> Operations {
             places::rows(),
             snapshots::rows(),
             tags::rows(),
+            templates::rows(),
             types::rows(),
             volumes::rows(),
             vpcs::rows(),

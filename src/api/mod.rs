@@ -27,6 +27,7 @@ mod keys;
 mod listing;
 pub mod operation;
 pub mod paging;
+mod permissions;
 mod places;
 mod snapshots;
 pub mod tagging;

@@ -10,6 +10,7 @@ mod device_name;
 mod dhcp_options;
 mod export;
 mod firewall;
+mod grantee;
 mod id;
 mod image;
 mod import;
@@ -37,6 +38,7 @@ pub use device_name::{DeviceName, ParseDeviceNameError};
 pub use dhcp_options::{DhcpOption, DhcpOptionError, DhcpOptions, DomainNameServers};
 pub use export::ExportTask;
 pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
+pub use grantee::Grantee;
 pub use id::{
     AddressAssociationId, AllocationId, DhcpOptionsId, ExportTaskId, ImageId, ImportImageTaskId, ImportSnapshotTaskId,
     ImportTaskId, InstanceId, InternetGatewayId, KernelId, KeyPairId, LaunchTemplateId, NetworkAclAssociationId,
@@ -46,7 +48,7 @@ pub use id::{
 };
 pub use image::{
     AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageState, KernelImage,
-    LaunchPermission, ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
+    ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
 };
 pub use import::ImportTask;
 pub use instance::{

@@ -119,6 +119,13 @@ mod tests {
         assert_eq!(test.refused("DeleteTags", untag).await, "InvalidParameterValue");
         let tag = json!({"Resources": resources, "Tags": [{"Key": "aws:ec2launchtemplate:id", "Value": "x"}]});
         assert_eq!(test.refused("CreateTags", tag).await, "InvalidParameterValue");
+        // They leave room for as many tags as any resource may have.
+        let fill = |from: u32, to: u32| {
+            let tags = (from..to).map(|n| json!({"Key": n.to_string(), "Value": ""}));
+            json!({"Resources": resources, "Tags": tags.collect::<Vec<_>>()})
+        };
+        test.call("CreateTags", fill(1, 50)).await.unwrap();
+        assert_eq!(test.refused("CreateTags", fill(50, 51)).await, "TagLimitExceeded");
         test.call("DeleteTags", json!({"Resources": resources})).await.unwrap();
         let left = json!({"Filters": [{"Name": "resource-type", "Values": ["instance"]}]});
         let left = test.call("DescribeTags", left).await.unwrap();

@@ -312,6 +312,11 @@ async fn a_template_goes_with_its_versions_and_tags() {
     let id = create(&world, "web").await;
     let tag = json!({"Resources": [id], "Tags": [{"Key": "k", "Value": "v"}]});
     world.call("CreateTags", tag.clone()).await.unwrap();
+    let tags = world.call("DescribeTags", json!({})).await.unwrap();
+    assert_eq!(
+        tags["Tags"],
+        json!([{"ResourceId": id, "ResourceType": "launch-template", "Key": "k", "Value": "v"}])
+    );
     let dry = json!({"DryRun": true, "LaunchTemplateId": id});
     assert_eq!(world.refused("DeleteLaunchTemplate", dry).await, "DryRunOperation");
     let deleted = world

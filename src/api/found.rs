@@ -3,8 +3,9 @@
 use super::{ApiError, Code, ids};
 use crate::model::{
     DhcpOptions, DhcpOptionsId, ExportTask, ExportTaskId, Instance, InstanceId, InternetGateway, InternetGatewayId,
-    NetworkAcl, NetworkAclId, NetworkInterface, NetworkInterfaceId, PrefixList, PrefixListId, RouteTable, RouteTableId,
-    SecurityGroup, SecurityGroupId, Snapshot, SnapshotId, Subnet, SubnetId, Volume, VolumeId, Vpc, VpcId,
+    LaunchTemplate, LaunchTemplateId, NetworkAcl, NetworkAclId, NetworkInterface, NetworkInterfaceId, PrefixList,
+    PrefixListId, RouteTable, RouteTableId, SecurityGroup, SecurityGroupId, Snapshot, SnapshotId, Subnet, SubnetId,
+    Volume, VolumeId, Vpc, VpcId,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -37,6 +38,8 @@ lookups! {
         InvalidGroupIdMalformed InvalidGroupNotFound;
     prefix_list, prefix_list_id: prefix_lists PrefixListId PrefixList "prefix list"
         InvalidPrefixListIdMalformed InvalidPrefixListIdNotFound;
+    launch_template, launch_template_id: launch_templates LaunchTemplateId LaunchTemplate "launch template"
+        InvalidLaunchTemplateIdMalformed InvalidLaunchTemplateIdNotFound;
     interface, interface_id: network_interfaces NetworkInterfaceId NetworkInterface "networkInterface"
         InvalidNetworkInterfaceIdMalformed InvalidNetworkInterfaceIdNotFound;
     volume, volume_id: volumes VolumeId Volume "volume" InvalidVolumeIdMalformed InvalidVolumeNotFound;

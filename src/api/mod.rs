@@ -29,11 +29,13 @@ mod listing;
 pub mod operation;
 pub mod paging;
 pub mod parameters;
+mod permissions;
 mod places;
 mod snapshots;
 pub mod tagging;
 mod tags;
 mod tasks;
+mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
@@ -63,6 +65,7 @@ pub fn operations() -> Operations {
             places::rows(),
             snapshots::rows(),
             tags::rows(),
+            templates::rows(),
             types::rows(),
             volumes::rows(),
             vpcs::rows(),

@@ -35,12 +35,12 @@ impl Operation {
         A: Serialize,
     {
         let handler = move |call: Call, request: Value| -> Answer {
-            match serde_json::from_value(request) {
+            match parse(name, request) {
                 Ok(request) => {
                     let answer = handler(call, request);
                     Box::pin(async move { serde_json::to_value(answer.await?).map_err(|e| ApiError::internal(&e)) })
                 }
-                Err(error) => Box::pin(std::future::ready(Err(unserved(name, &error)))),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
         Self {
@@ -58,12 +58,17 @@ impl Operation {
     }
 }
 
-/// A request that EC2's model allows and the handler's type does not.
-fn unserved(name: &str, error: &serde_json::Error) -> ApiError {
-    ApiError::new(
-        Code::UnsupportedOperation,
-        format!("This {name} asks for something that kiln does not serve: {error}"),
-    )
+/// A request as its handler's type, which need not have all that EC2's model allows.
+///
+/// # Errors
+/// `UnsupportedOperation` for what the type lacks.
+pub(super) fn parse<Q: DeserializeOwned>(name: &str, request: Value) -> Result<Q, ApiError> {
+    serde_json::from_value(request).map_err(|error| {
+        ApiError::new(
+            Code::UnsupportedOperation,
+            format!("This {name} asks for something that kiln does not serve: {error}"),
+        )
+    })
 }
 
 /// All operations, by name.

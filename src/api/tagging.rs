@@ -1,7 +1,7 @@
 //! Tags in requests and answers, for all families.
 
 use super::error::{ApiError, Code};
-use crate::model::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag};
+use crate::model::{MAX_KEY, MAX_TAGS, MAX_VALUE, RESERVED_KEY, Tag};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -38,8 +38,8 @@ impl TryFrom<WireTag> for Tag {
                 "A tag's key may have {MAX_KEY} characters and its value {MAX_VALUE}"
             ));
         }
-        if tag.key.starts_with("aws:") {
-            return invalid("Tag keys starting with 'aws:' are reserved for internal use".into());
+        if tag.key.starts_with(RESERVED_KEY) {
+            return Err(reserved());
         }
         Ok(Self {
             key: tag.key,
@@ -68,6 +68,12 @@ pub fn parse_tags(tags: Vec<WireTag>) -> Result<Vec<Tag>, ApiError> {
         )),
         None => Ok(tags),
     }
+}
+
+/// The error for a tag that is not the client's to give or to take.
+pub(super) fn reserved() -> ApiError {
+    let message = format!("Tag keys starting with '{RESERVED_KEY}' are reserved for internal use");
+    ApiError::new(Code::InvalidParameterValue, message)
 }
 
 /// The error for a resource that would have too many tags.

@@ -3,9 +3,9 @@
 use super::filter::{Filter, Filters};
 use super::ids;
 use super::paging::{MAX_RESULTS, Page};
-use super::tagging::{WireTag, parse_tags, too_many};
+use super::tagging::{WireTag, parse_tags, reserved, too_many};
 use super::{ApiError, Call, Code, Operation};
-use crate::model::{MAX_TAGS, ResourceId};
+use crate::model::{MAX_TAGS, RESERVED_KEY, ResourceId};
 use crate::store;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,8 @@ async fn create(call: Call, request: CreateTags) -> Result<(), ApiError> {
             for tag in &tags {
                 store::tags::put(store, resource, tag)?;
             }
-            if store::tags::of(store, resource)?.len() > MAX_TAGS {
+            let given = store::tags::of(store, resource)?.into_iter();
+            if given.filter(|tag| !tag.key.starts_with(RESERVED_KEY)).count() > MAX_TAGS {
                 return Err(too_many());
             }
         }
@@ -85,12 +86,16 @@ async fn delete(call: Call, request: DeleteTags) -> Result<(), ApiError> {
     {
         return Err(ApiError::new(Code::MissingParameter, "Each tag to delete needs a Key"));
     }
+    let is_reserved = |tag: &DeletedTag| tag.key.as_ref().is_some_and(|key| key.starts_with(RESERVED_KEY));
+    if request.tags.iter().any(is_reserved) {
+        return Err(reserved());
+    }
     call.checked()?;
     let untagged = resources.clone();
     let done = call.world.store.write(move |store| {
         for resource in resources {
             if request.tags.is_empty() {
-                store::tags::remove_all(store, resource)?;
+                store::tags::remove_given(store, resource)?;
             }
             for tag in &request.tags {
                 let key = tag.key.as_deref().unwrap_or_default();
@@ -196,6 +201,7 @@ const fn not_found(resource: ResourceId) -> Code {
         ResourceId::SecurityGroup(_) => Code::InvalidGroupNotFound,
         ResourceId::SecurityGroupRule(_) => Code::InvalidSecurityGroupRuleIdNotFound,
         ResourceId::PrefixList(_) => Code::InvalidPrefixListIdNotFound,
+        ResourceId::LaunchTemplate(_) => Code::InvalidLaunchTemplateIdNotFound,
         ResourceId::NetworkInterface(_) => Code::InvalidNetworkInterfaceIdNotFound,
         ResourceId::ElasticIp(_) => Code::InvalidAllocationIdNotFound,
     }

@@ -13,6 +13,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 
+/// The variable that names the endpoint.
+pub const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+
 /// Variables that would lead a client of EC2 elsewhere.
 pub const MISLEADING: [&str; 6] = [
     "AWS_PROFILE",
@@ -31,7 +34,7 @@ pub async fn environment(context: &Context) -> Result<Vec<(&'static str, String)
     let key = access_key(context).await?;
     let region = text(&status, "Region");
     Ok(vec![
-        ("AWS_ENDPOINT_URL", endpoint.into()),
+        (ENDPOINT, endpoint.into()),
         ("AWS_ACCESS_KEY_ID", text(&key, "AccessKeyId").into()),
         ("AWS_SECRET_ACCESS_KEY", text(&key, "SecretAccessKey").into()),
         ("AWS_REGION", region.into()),

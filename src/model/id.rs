@@ -100,6 +100,7 @@ ids! {
     SecurityGroupId "sg-" "a security group";
     SecurityGroupRuleId "sgr-" "a security group rule";
     PrefixListId "pl-" "a prefix list";
+    LaunchTemplateId "lt-" "a launch template";
     NetworkInterfaceId "eni-" "a network interface";
     NetworkInterfaceAttachmentId "eni-attach-" "an attachment of a network interface";
     AllocationId "eipalloc-" "an elastic address";
@@ -173,6 +174,8 @@ pub enum ResourceId {
     SecurityGroupRule(SecurityGroupRuleId),
     /// A prefix list.
     PrefixList(PrefixListId),
+    /// A launch template.
+    LaunchTemplate(LaunchTemplateId),
     /// A network interface.
     NetworkInterface(NetworkInterfaceId),
     /// An elastic address.
@@ -197,6 +200,7 @@ impl ResourceId {
             Self::SecurityGroup(_) => "security-group",
             Self::SecurityGroupRule(_) => "security-group-rule",
             Self::PrefixList(_) => "prefix-list",
+            Self::LaunchTemplate(_) => "launch-template",
             Self::NetworkInterface(_) => "network-interface",
             Self::ElasticIp(_) => "elastic-ip",
             Self::ExportTask(_) => "export-image-task",
@@ -227,6 +231,7 @@ impl fmt::Display for ResourceId {
             Self::SecurityGroup(id) => id.fmt(f),
             Self::SecurityGroupRule(id) => id.fmt(f),
             Self::PrefixList(id) => id.fmt(f),
+            Self::LaunchTemplate(id) => id.fmt(f),
             Self::NetworkInterface(id) => id.fmt(f),
             Self::ElasticIp(id) => id.fmt(f),
         }
@@ -256,6 +261,7 @@ impl FromStr for ResourceId {
             SecurityGroupId::PREFIX => text.parse().map(Self::SecurityGroup),
             SecurityGroupRuleId::PREFIX => text.parse().map(Self::SecurityGroupRule),
             PrefixListId::PREFIX => text.parse().map(Self::PrefixList),
+            LaunchTemplateId::PREFIX => text.parse().map(Self::LaunchTemplate),
             NetworkInterfaceId::PREFIX => text.parse().map(Self::NetworkInterface),
             AllocationId::PREFIX => text.parse().map(Self::ElasticIp),
             _ => Err(ParseIdError {

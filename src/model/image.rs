@@ -1,6 +1,6 @@
 //! Images, and the kernels and RAM disks that some of them carry.
 
-use super::{ImageId, InstanceStoreMapping, KernelId, RamdiskId, SnapshotId};
+use super::{Grantee, ImageId, InstanceStoreMapping, KernelId, RamdiskId, SnapshotId};
 use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
@@ -40,11 +40,13 @@ pub enum ImageState {
     Available,
     /// It could not be made.
     Failed,
+    /// Its owner wants it launched no more, until it is enabled again.
+    Disabled,
 }
 
 impl ImageState {
     /// All states.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Available, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Available, Self::Failed, Self::Disabled];
 
     /// EC2's name.
     pub const fn name(self) -> &'static str {
@@ -52,6 +54,7 @@ impl ImageState {
             Self::Pending => "pending",
             Self::Available => "available",
             Self::Failed => "failed",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -218,40 +221,11 @@ pub struct BlockDevice {
     pub delete_on_termination: bool,
 }
 
-/// Who may launch an image beside its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LaunchPermission {
-    /// Everybody: it is public.
-    All,
-    /// An account, by its twelve digits.
-    Account(String),
-}
-
-impl LaunchPermission {
-    /// How the store writes it.
-    #[must_use]
-    pub fn grantee(&self) -> &str {
-        match self {
-            Self::All => "all",
-            Self::Account(account) => account,
-        }
-    }
-
-    /// The permission that is written so.
-    #[must_use]
-    pub fn from_grantee(grantee: String) -> Self {
-        match grantee.as_str() {
-            "all" => Self::All,
-            _ => Self::Account(grantee),
-        }
-    }
-}
-
 /// What an image's owner may say of it at any time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageAttributes {
     /// Who may launch it.
-    pub launch_permissions: Vec<LaunchPermission>,
+    pub launch_permissions: Vec<Grantee>,
     /// From when on nobody should launch it any more, though everybody may who could.
     pub deprecated: Option<OffsetDateTime>,
     /// Whether it must not be deregistered.

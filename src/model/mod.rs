@@ -11,6 +11,7 @@ mod device_name;
 mod dhcp_options;
 mod export;
 mod firewall;
+mod grantee;
 mod id;
 mod image;
 mod import;
@@ -18,6 +19,7 @@ mod instance;
 mod instance_store;
 mod instance_type;
 mod key_pair;
+mod launch_template;
 mod network_acl;
 mod network_interface;
 mod prefix_list;
@@ -38,15 +40,17 @@ pub use device_name::{DeviceName, ParseDeviceNameError};
 pub use dhcp_options::{DhcpOption, DhcpOptionError, DhcpOptions, DomainNameServers};
 pub use export::ExportTask;
 pub use firewall::{Direction, IcmpMessages, Traffic, TrafficError};
+pub use grantee::Grantee;
 pub use id::{
     AddressAssociationId, AllocationId, DhcpOptionsId, ExportTaskId, ImageId, ImportImageTaskId, ImportSnapshotTaskId,
-    ImportTaskId, InstanceId, InternetGatewayId, KernelId, KeyPairId, NetworkAclAssociationId, NetworkAclId,
-    NetworkInterfaceAttachmentId, NetworkInterfaceId, ParseIdError, PrefixListId, RamdiskId, ReservationId, ResourceId,
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
+    ImportTaskId, InstanceId, InternetGatewayId, KernelId, KeyPairId, LaunchTemplateId, NetworkAclAssociationId,
+    NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, ParseIdError, PrefixListId, RamdiskId,
+    ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId,
+    SubnetId, VolumeId, VpcId,
 };
 pub use image::{
     AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageState, KernelImage,
-    LaunchPermission, ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
+    ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
 };
 pub use import::ImportTask;
 pub use instance::{
@@ -56,13 +60,16 @@ pub use instance::{
 pub use instance_store::{GB, InstanceStore, InstanceStoreMapping, ParseVirtualNameError, VirtualName};
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};
+pub use launch_template::{
+    LaunchTemplate, LaunchTemplateName, ParseTemplateNameError, ParseVersionError, TemplateVersion, VersionChoice,
+};
 pub use network_acl::{LAST_ENTRY, NetworkAcl, NetworkAclAssociation, NetworkAclEntry};
 pub use network_interface::{InterfaceAttachment, MacAddress, NetworkInterface, ParseMacError};
 pub use prefix_list::{AddressFamily, MAX_LIST_ENTRIES, PrefixList, PrefixListEntry};
 pub use route_table::{Route, RouteTable, RouteTableAssociation};
 pub use security_group::{DEFAULT_GROUP, Peer, SecurityGroup, SecurityGroupRule};
 pub use stage::Stage;
-pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, Tag, TaggedResource};
+pub use tag::{MAX_KEY, MAX_TAGS, MAX_VALUE, RESERVED_KEY, Tag, TaggedResource};
 pub use task::TaskState;
 pub use volume::{Draft, DraftToken, GIB, Snapshot, SnapshotState, Volume, VolumeModification, VolumeState};
 pub use volume_limits::{InvalidLimitsError, VolumeLimits};

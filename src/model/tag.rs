@@ -6,6 +6,8 @@ use super::ResourceId;
 pub const MAX_KEY: usize = 127;
 /// The longest value, in characters.
 pub const MAX_VALUE: usize = 255;
+/// What the keys begin with that only EC2 itself gives; such tags stay, and do not count.
+pub const RESERVED_KEY: &str = "aws:";
 /// The most tags a resource may have.
 pub const MAX_TAGS: usize = 50;
 

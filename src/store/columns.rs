@@ -4,10 +4,11 @@ use super::ledger::ObjectKind;
 use crate::model::{
     AccessKeyId, AddressAssociationId, AddressFamily, AllocationId, Architecture, AttachmentState, Block,
     DhcpOptionsId, Direction, ExportTaskId, ImageId, ImageOwner, ImageState, ImportTaskId, InstanceId, InstanceState,
-    InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, MacAddress, NetworkAclAssociationId, NetworkAclId,
-    NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId, ProductCodeKind, RamdiskId, ReasonCode,
-    ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, TaskState, VirtualName, VolumeId, VolumeState, VpcId,
+    InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, LaunchTemplateId, LaunchTemplateName, MacAddress,
+    NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId,
+    ProductCodeKind, RamdiskId, ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId,
+    SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, TaskState,
+    VirtualName, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::error::Error;
@@ -31,7 +32,7 @@ macro_rules! as_text {
 }
 
 as_text! {
-    AccessKeyId AddressAssociationId AllocationId Block DhcpOptionsId ExportTaskId ImageId ImageOwner ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId MacAddress NetworkAclAssociationId
+    AccessKeyId AddressAssociationId AllocationId Block DhcpOptionsId ExportTaskId ImageId ImageOwner ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId LaunchTemplateId LaunchTemplateName MacAddress NetworkAclAssociationId
     NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
     RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VirtualName VolumeId VpcId
 }

@@ -2,9 +2,7 @@
 
 use super::columns::{Micros, Size};
 use super::{StoreError, instance_store};
-use crate::model::{
-    BlockDevice, Image, ImageAttributes, ImageId, ImageOwner, LaunchPermission, ProductCode, ResourceId,
-};
+use crate::model::{BlockDevice, Grantee, Image, ImageAttributes, ImageId, ImageOwner, ProductCode, ResourceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
@@ -49,7 +47,7 @@ fn with_devices(connection: &Connection, mut image: Image) -> Result<Image, Stor
     image.instance_store = instance_store::of(connection, ResourceId::Image(image.id))?;
     let sql = "SELECT grantee FROM image_permissions WHERE image = ?1 ORDER BY grantee";
     let mut statement = connection.prepare_cached(sql)?;
-    let permission = |row: &Row<'_>| Ok(LaunchPermission::from_grantee(row.get("grantee")?));
+    let permission = |row: &Row<'_>| Ok(Grantee::from(row.get::<_, String>("grantee")?));
     image.attributes.launch_permissions = statement.query_map([image.id], permission)?.collect::<Result<_, _>>()?;
     let sql = "SELECT code, kind FROM image_product_codes WHERE image = ?1 ORDER BY code";
     let mut statement = connection.prepare_cached(sql)?;
@@ -78,7 +76,7 @@ pub fn set_attributes(connection: &Connection, id: ImageId, attributes: &ImageAt
         .execute([id])?;
     let mut statement = connection.prepare_cached("INSERT INTO image_permissions (image, grantee) VALUES (?1, ?2)")?;
     for permission in &attributes.launch_permissions {
-        statement.execute(params![id, permission.grantee()])?;
+        statement.execute(params![id, permission.as_str()])?;
     }
     connection
         .prepare_cached("DELETE FROM image_product_codes WHERE image = ?1")?

@@ -19,6 +19,7 @@ pub mod instances;
 pub mod internet_gateways;
 pub mod kernels;
 pub mod key_pairs;
+pub mod launch_templates;
 pub mod layout;
 pub mod ledger;
 pub mod machines;

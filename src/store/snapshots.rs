@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::columns::{Micros, Size};
-use crate::model::{Snapshot, SnapshotId, VolumeState};
+use crate::model::{Grantee, Snapshot, SnapshotId, VolumeState};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 const COLUMNS: &str = "id, size, state, state_message, description, digest, created, volume";
@@ -60,6 +60,33 @@ pub fn list(connection: &Connection) -> Result<Vec<Snapshot>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshots ORDER BY id"))?;
     let rows = statement.query_map([], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Who may make volumes of a snapshot beside its owner.
+///
+/// # Errors
+/// The database's.
+pub fn permissions(connection: &Connection, id: SnapshotId) -> Result<Vec<Grantee>, StoreError> {
+    let sql = "SELECT grantee FROM snapshot_permissions WHERE snapshot = ?1 ORDER BY grantee";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([id], |row| Ok(Grantee::from(row.get::<_, String>(0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Says who may make volumes of a snapshot.
+///
+/// # Errors
+/// The database's.
+pub fn set_permissions(connection: &Connection, id: SnapshotId, permissions: &[Grantee]) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM snapshot_permissions WHERE snapshot = ?1")?
+        .execute([id])?;
+    let sql = "INSERT INTO snapshot_permissions (snapshot, grantee) VALUES (?1, ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for permission in permissions {
+        statement.execute(params![id, permission.as_str()])?;
+    }
+    Ok(())
 }
 
 /// Whether an image needs the snapshot.

@@ -1,7 +1,7 @@
 //! Tags on resources. Whether a resource exists ([`has_resource`]) is for the caller to check, in the same transaction.
 
 use super::StoreError;
-use crate::model::{ResourceId, Tag, TaggedResource};
+use crate::model::{RESERVED_KEY, ResourceId, Tag, TaggedResource};
 use rusqlite::{Connection, params};
 
 /// Puts a tag on a resource, in the place of the one with that key.
@@ -35,6 +35,18 @@ pub fn remove_all(connection: &Connection, resource: ResourceId) -> Result<(), S
     connection
         .prepare_cached("DELETE FROM tags WHERE resource = ?1")?
         .execute([resource])?;
+    Ok(())
+}
+
+/// Takes all tags off a resource that a client may have given it.
+///
+/// # Errors
+/// The database's.
+pub fn remove_given(connection: &Connection, resource: ResourceId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM tags WHERE resource = ?1 AND substr(key, 1, length(?2)) <> ?2";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![resource, RESERVED_KEY])?;
     Ok(())
 }
 
@@ -83,6 +95,7 @@ const fn table(resource: ResourceId) -> &'static str {
         ResourceId::SecurityGroup(_) => "security_groups",
         ResourceId::SecurityGroupRule(_) => "security_group_rules",
         ResourceId::PrefixList(_) => "prefix_lists",
+        ResourceId::LaunchTemplate(_) => "launch_templates",
         ResourceId::NetworkInterface(_) => "network_interfaces",
         ResourceId::ElasticIp(_) => "addresses",
     }

@@ -63,6 +63,26 @@ pub fn set_state(connection: &Connection, id: VolumeId, state: VolumeState) -> R
     Ok(())
 }
 
+/// Whether a volume's I/O is to go on by itself after it was stopped.
+///
+/// # Errors
+/// The database's; no such volume is one.
+pub fn auto_enables_io(connection: &Connection, id: VolumeId) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT auto_enable_io FROM volumes WHERE id = ?1")?;
+    Ok(statement.query_row([id], |row| row.get(0))?)
+}
+
+/// Says whether a volume's I/O is to go on by itself.
+///
+/// # Errors
+/// The database's.
+pub fn set_auto_enable_io(connection: &Connection, id: VolumeId, auto: bool) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE volumes SET auto_enable_io = ?2 WHERE id = ?1")?
+        .execute(params![id, auto])?;
+    Ok(())
+}
+
 /// The volume of that id.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
-const ADDRESSES: Kind = Kind {
+pub(super) const ADDRESSES: Kind = Kind {
     what: "allocation",
     malformed: Code::InvalidAllocationIdNotFound,
     not_found: Code::InvalidAllocationIdNotFound,

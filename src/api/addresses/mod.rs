@@ -1,7 +1,9 @@
-//! Elastic addresses: AllocateAddress, AssociateAddress, DisassociateAddress, ReleaseAddress, DescribeAddresses.
+//! Elastic addresses: AllocateAddress, AssociateAddress, DisassociateAddress, ReleaseAddress, DescribeAddresses,
+//! DescribeAddressesAttribute.
 
 mod associate;
 mod association;
+mod attributes;
 mod describe;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("AllocateAddress", allocate),
         Operation::new("AssociateAddress", associate::associate),
         Operation::new("DescribeAddresses", describe::describe),
+        Operation::new("DescribeAddressesAttribute", attributes::describe),
         Operation::new("DisassociateAddress", associate::disassociate),
         Operation::new("ReleaseAddress", release),
     ]

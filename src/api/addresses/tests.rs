@@ -126,3 +126,27 @@ async fn an_address_is_at_one_interface_at_most_and_an_interface_has_one() {
         "InvalidAssociationID.NotFound"
     );
 }
+
+#[tokio::test]
+async fn addresses_have_no_names_in_the_world() {
+    let world = world().await;
+    let (first, second) = (allocate(&world).await, allocate(&world).await);
+    let one = json!({"AllocationIds": [second["AllocationId"]], "Attribute": "domain-name"});
+    let shown = json!({"AllocationId": second["AllocationId"], "PublicIp": second["PublicIp"]});
+    let described = world.call("DescribeAddressesAttribute", one).await.unwrap();
+    assert_eq!(described, json!({"Addresses": [shown]}));
+    let page = world
+        .call("DescribeAddressesAttribute", json!({"MaxResults": 1}))
+        .await
+        .unwrap();
+    let rest = json!({"MaxResults": 1, "NextToken": page["NextToken"]});
+    let rest = world.call("DescribeAddressesAttribute", rest).await.unwrap();
+    let mut ids = [&page, &rest].map(|page| page["Addresses"][0]["AllocationId"].as_str().unwrap());
+    let mut expected = [&first, &second].map(|address| address["AllocationId"].as_str().unwrap());
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    let missing = json!({"AllocationIds": ["eipalloc-0123456789abcdef0"]});
+    let code = world.refused("DescribeAddressesAttribute", missing).await;
+    assert_eq!(code, "InvalidAllocationID.NotFound");
+}

@@ -1,11 +1,12 @@
-//! What an image's owner says of it later: DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute, its deprecation
-//! and its protection against deregistration.
+//! What an image's owner says of it later: DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute, its deprecation,
+//! its protection against deregistration, and whether it may be launched at all.
 
 use super::super::change::{Changed, change};
+use super::super::permissions::{Modifications, Permissions, WirePermission};
 use super::super::{ApiError, Call, Code, ids};
 use super::describe::{Mapping, mappings};
 use super::{WireProductCode, image_not_found};
-use crate::model::{Image, ImageAttributes, ImageId, LaunchPermission, ResourceId};
+use crate::model::{Image, ImageAttributes, ImageId, ImageState, ResourceId};
 use crate::store;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -17,54 +18,6 @@ use time::format_description::well_known::Rfc3339;
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct AttributeValue {
     value: String,
-}
-
-/// `LaunchPermission`, with the members that one host has a use for.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct WirePermission {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<String>,
-}
-
-impl WirePermission {
-    fn parse(self) -> Result<LaunchPermission, ApiError> {
-        let invalid = |message: String| Err(ApiError::new(Code::InvalidParameterValue, message));
-        match (self.group.as_deref(), self.user_id) {
-            (Some("all"), None) => Ok(LaunchPermission::All),
-            (Some(other), None) => invalid(format!("The group {} is not all", other.escape_debug())),
-            (None, Some(account)) if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Ok(LaunchPermission::Account(account))
-            }
-            (None, Some(other)) => invalid(format!("{} is no account: it has 12 digits", other.escape_debug())),
-            _ => invalid("A permission is for a Group or a UserId".into()),
-        }
-    }
-}
-
-impl From<&LaunchPermission> for WirePermission {
-    fn from(permission: &LaunchPermission) -> Self {
-        match permission {
-            LaunchPermission::All => Self {
-                group: Some("all".into()),
-                user_id: None,
-            },
-            LaunchPermission::Account(account) => Self {
-                group: None,
-                user_id: Some(account.clone()),
-            },
-        }
-    }
-}
-
-/// `LaunchPermissionModifications`.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-struct Modifications {
-    add: Vec<WirePermission>,
-    remove: Vec<WirePermission>,
 }
 
 #[derive(Deserialize)]
@@ -86,10 +39,7 @@ pub(super) struct ModifyImageAttribute {
 /// One change.
 enum Change {
     Description(String),
-    Permissions {
-        add: Vec<LaunchPermission>,
-        remove: Vec<LaunchPermission>,
-    },
+    Permissions(Permissions),
 }
 
 impl Change {
@@ -100,28 +50,12 @@ impl Change {
             None if named => request.value,
             described => described,
         };
-        let groups = request.user_groups.into_iter().map(|group| WirePermission {
-            group: Some(group),
-            user_id: None,
-        });
-        let users = request.user_ids.into_iter().map(|user| WirePermission {
-            group: None,
-            user_id: Some(user),
-        });
-        let mut permissions = request.launch_permission.unwrap_or_default();
-        match request.operation_type.as_deref() {
-            Some("remove") => permissions.remove.extend(groups.chain(users)),
-            _ => permissions.add.extend(groups.chain(users)),
-        }
-        let parse = |all: Vec<WirePermission>| {
-            all.into_iter()
-                .map(WirePermission::parse)
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let (add, remove) = (parse(permissions.add)?, parse(permissions.remove)?);
-        match (described, add.is_empty() && remove.is_empty()) {
+        let modifications = request.launch_permission.unwrap_or_default();
+        let listed = (request.user_groups, request.user_ids);
+        let permissions = Permissions::new(modifications, request.operation_type.as_deref(), listed)?;
+        match (described, permissions.is_empty()) {
             (Some(description), true) => Ok(Self::Description(description)),
-            (None, false) => Ok(Self::Permissions { add, remove }),
+            (None, false) => Ok(Self::Permissions(permissions)),
             (Some(_), false) => {
                 let message = "Change one attribute at a time";
                 Err(ApiError::new(Code::InvalidParameterCombination, message))
@@ -139,14 +73,12 @@ impl Change {
                 image.description = Some(description).filter(|text| !text.is_empty());
                 store::images::put(store, &image)?;
             }
-            Self::Permissions { add, remove } => {
-                let permissions = &mut image.attributes.launch_permissions;
-                permissions.retain(|one| !remove.contains(one));
-                for one in add {
-                    if !permissions.contains(&one) {
-                        permissions.push(one);
-                    }
+            Self::Permissions(permissions) => {
+                if image.state == ImageState::Disabled && permissions.adds() {
+                    let message = format!("The image '{}' is disabled: it can't be shared", image.id);
+                    return Err(ApiError::new(Code::InvalidAmiIdUnavailable, message));
                 }
+                permissions.apply(&mut image.attributes.launch_permissions);
                 store::images::set_attributes(store, image.id, &image.attributes)?;
             }
         }
@@ -312,6 +244,36 @@ pub(super) async fn unprotect(call: Call, request: OfImage) -> Result<Done<&'sta
     Ok(Done {
         r#return: protection(false),
     })
+}
+
+/// DisableImage: it can't be launched any more, and is shared with nobody.
+pub(super) async fn disable(call: Call, request: OfImage) -> Result<Done<bool>, ApiError> {
+    enter(call, &request.image_id, ImageState::Disabled).await
+}
+
+/// EnableImage. Who had access before has it no more.
+pub(super) async fn enable(call: Call, request: OfImage) -> Result<Done<bool>, ApiError> {
+    enter(call, &request.image_id, ImageState::Available).await
+}
+
+/// Makes an available image a disabled one, or the other way round.
+async fn enter(call: Call, id: &str, state: ImageState) -> Result<Done<bool>, ApiError> {
+    let id = parse(id)?;
+    let done = change(&call, move |store| {
+        let mut image = found(store, id)?;
+        if !matches!(image.state, ImageState::Available | ImageState::Disabled) {
+            let message = format!("The image '{id}' is {}", image.state.name());
+            return Err(ApiError::new(Code::InvalidAmiIdUnavailable, message));
+        }
+        image.state = state;
+        store::images::put(store, &image)?;
+        if state == ImageState::Disabled {
+            image.attributes.launch_permissions.clear();
+            store::images::set_attributes(store, id, &image.attributes)?;
+        }
+        Ok(Changed::nothing(Done { r#return: true }))
+    });
+    done.await
 }
 
 fn parse(text: &str) -> Result<ImageId, ApiError> {

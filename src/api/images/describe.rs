@@ -8,7 +8,7 @@ use super::super::{ApiError, Call};
 use super::{WireProductCode, image_not_found, parse_image_id};
 use crate::config::Place;
 use crate::model::{
-    Architecture, GIB, Image, ImageOwner, KernelImage, LaunchPermission, RamdiskImage, ResourceId, Tag,
+    Architecture, GIB, Grantee, Image, ImageOwner, ImageState, KernelImage, RamdiskImage, ResourceId, Tag,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -28,9 +28,7 @@ pub(super) struct DescribeImages {
     /// Deprecated images are listed, too. Their owner sees them anyway, as EC2 has it, and here is no other.
     #[serde(rename = "IncludeDeprecated")]
     _include_deprecated: bool,
-    /// Images that are disabled are listed, too; there are none.
-    #[serde(rename = "IncludeDisabled")]
-    _include_disabled: bool,
+    include_disabled: bool,
 }
 
 #[derive(Serialize)]
@@ -188,7 +186,8 @@ impl WireImage {
         Self {
             image_location: format!("{}/{}", shown.owner_id, image.name),
             name: Some(image.name),
-            public: shown.public || image.attributes.launch_permissions.contains(&LaunchPermission::All),
+            public: image.state != ImageState::Disabled
+                && (shown.public || image.attributes.launch_permissions.contains(&Grantee::All)),
             deprecation_time: image.attributes.deprecated.map(instant),
             deregistration_protection: match image.attributes.protected {
                 true => "enabled-without-cooldown",
@@ -365,7 +364,8 @@ pub(super) async fn describe(call: Call, request: DescribeImages) -> Result<Desc
         all.retain(|id, _| ids.contains(id));
     }
     let passing = all.into_values().filter(|image| {
-        image.is_of(&request.owners) && image.is_for(&request.executable_users) && image.passes(&filters)
+        let hidden = image.state == ImageState::Disabled.name() && !request.include_disabled;
+        !hidden && image.is_of(&request.owners) && image.is_for(&request.executable_users) && image.passes(&filters)
     });
     let (images, next_token) = page.cut(passing, |image| image.image_id.clone());
     Ok(DescribedImages { images, next_token })

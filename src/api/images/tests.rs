@@ -278,3 +278,61 @@ async fn an_image_is_what_its_owner_says_of_it() {
     assert!(image.get("DeprecationTime").is_none());
     world.call("DeregisterImage", of(json!({}))).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_disabled_image_is_hidden_private_and_not_launched_until_it_is_enabled() {
+    let (world, snapshot) = world().await;
+    let image = world
+        .call("RegisterImage", register("mine", &snapshot, json!({})))
+        .await
+        .unwrap()["ImageId"]
+        .clone();
+    let share = json!({"ImageId": image, "LaunchPermission": {"Add": [{"Group": "all"}]}});
+    world.call("ModifyImageAttribute", share.clone()).await.unwrap();
+    let of = json!({"ImageId": image});
+    let dry = json!({"ImageId": image, "DryRun": true});
+    assert_eq!(world.refused("DisableImage", dry).await, "DryRunOperation");
+    assert_eq!(
+        world.call("DisableImage", of.clone()).await.unwrap(),
+        json!({"Return": true})
+    );
+    let all = world
+        .call("DescribeImages", json!({"ImageIds": [image]}))
+        .await
+        .unwrap();
+    assert_eq!(all, json!({"Images": []}));
+    let all = world
+        .call("DescribeImages", json!({"IncludeDisabled": true}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&all["Images"][0]["State"], &all["Images"][0]["Public"]),
+        (&json!("disabled"), &json!(false))
+    );
+    let launch = json!({"ImageId": image, "MinCount": 1, "MaxCount": 1, "DryRun": true});
+    for (operation, request) in [
+        ("RunInstances", launch.clone()),
+        ("ModifyImageAttribute", share.clone()),
+        (
+            "CopyImage",
+            json!({"Name": "other", "SourceImageId": image, "SourceRegion": "local-1"}),
+        ),
+    ] {
+        assert_eq!(
+            world.refused(operation, request).await,
+            "InvalidAMIID.Unavailable",
+            "{operation}"
+        );
+    }
+    let world = world.restart().await;
+    assert_eq!(world.call("EnableImage", of).await.unwrap(), json!({"Return": true}));
+    let all = world.call("DescribeImages", json!({})).await.unwrap();
+    assert_eq!(
+        (&all["Images"][0]["State"], &all["Images"][0]["Public"]),
+        (&json!("available"), &json!(false))
+    );
+    assert_eq!(world.refused("RunInstances", launch).await, "DryRunOperation");
+    world.call("ModifyImageAttribute", share).await.unwrap();
+    let missing = json!({"ImageId": "ami-0123456789abcdef0"});
+    assert_eq!(world.refused("DisableImage", missing).await, "InvalidAMIID.NotFound");
+}

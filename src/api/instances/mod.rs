@@ -8,6 +8,7 @@ mod interface_wire;
 mod metadata_options;
 mod run;
 mod status;
+mod template;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -28,7 +29,7 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("GetConsoleOutput", console::output),
         Operation::new("ModifyInstanceMetadataOptions", metadata_options::modify),
         Operation::new("RebootInstances", change::reboot),
-        Operation::new("RunInstances", run::run),
+        Operation::new("RunInstances", template::run),
         Operation::new("StartInstances", change::start),
         Operation::new("StopInstances", change::stop),
         Operation::new("TerminateInstances", change::terminate),

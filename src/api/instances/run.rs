@@ -13,7 +13,7 @@ use crate::chain::chain;
 use crate::config::InstanceTypeSpec;
 use crate::instance::{LaunchOrder, LaunchOrderError};
 use crate::model::{
-    Architecture, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior,
+    Architecture, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior, Tag,
 };
 use crate::store;
 use rusqlite::Connection;
@@ -51,6 +51,9 @@ pub(super) struct RunInstances {
     network_interfaces: Vec<InterfaceSpecification>,
     #[serde(default)]
     metadata_options: MetadataOptionsRequest,
+    /// Tags of the instances that say which template they were launched by.
+    #[serde(skip)]
+    pub(super) template_tags: Vec<Tag>,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +125,7 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         interfaces,
         client_token: token.map(|token| token.token),
         request_digest: call.digest.to_string(),
-        instance_tags: tags.of("instance").to_vec(),
+        instance_tags: [request.template_tags.as_slice(), tags.of("instance")].concat(),
         volume_tags: tags.of("volume").to_vec(),
     })
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 const SNAPSHOT: SnapshotId = TestWorld::TINY_SNAPSHOT;
 const IMAGE: ImageId = TestWorld::TINY_IMAGE;
 
-async fn world() -> TestWorld {
+pub(super) async fn world() -> TestWorld {
     world_with(|_| {}).await
 }
 
@@ -21,11 +21,11 @@ async fn world_with(change: impl FnOnce(&mut Config)) -> TestWorld {
     test
 }
 
-fn request(count: u32) -> Value {
+pub(super) fn request(count: u32) -> Value {
     json!({"ImageId": IMAGE.to_string(), "InstanceType": "t3.nano", "MinCount": count, "MaxCount": count})
 }
 
-fn with(mut request: Value, more: Value) -> Value {
+pub(super) fn with(mut request: Value, more: Value) -> Value {
     for (key, value) in more.as_object().unwrap() {
         request[key] = value.clone();
     }

@@ -5,6 +5,7 @@ mod attach;
 mod attributes;
 mod create;
 mod describe;
+mod ipv6;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use rusqlite::Connection;
 /// The operations of this family.
 pub fn rows() -> Vec<Operation> {
     vec![
+        Operation::new("AssignIpv6Addresses", ipv6::assign),
         Operation::new("AssignPrivateIpAddresses", addresses::assign),
         Operation::new("AttachNetworkInterface", attach::attach),
         Operation::new("CreateNetworkInterface", create::create),
@@ -30,6 +32,7 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("DetachNetworkInterface", attach::detach),
         Operation::new("ModifyNetworkInterfaceAttribute", attributes::modify),
         Operation::new("ResetNetworkInterfaceAttribute", attributes::reset),
+        Operation::new("UnassignIpv6Addresses", ipv6::unassign),
         Operation::new("UnassignPrivateIpAddresses", addresses::unassign),
     ]
 }

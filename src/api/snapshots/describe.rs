@@ -5,7 +5,7 @@ use super::super::instant::instant;
 use super::super::paging::{MAX_RESULTS, Page};
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call, Code, ids};
-use crate::model::{GIB, ResourceId, Snapshot, SnapshotId, Tag};
+use crate::model::{GIB, Grantee, ResourceId, Snapshot, SnapshotId, Tag};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -107,18 +107,21 @@ pub(super) async fn describe(call: Call, request: DescribeSnapshots) -> Result<D
     let page = Page::new(call.digest, token, size, &MAX_RESULTS, !ids.is_empty())?;
     let account = call.world.config.place.account().to_owned();
     let all = call.world.store.read(list).await?;
-    if let Some(missing) = ids
-        .iter()
-        .find(|id| !all.iter().any(|(snapshot, _)| snapshot.id == **id))
-    {
+    if let Some(missing) = ids.iter().find(|id| !all.iter().any(|one| one.snapshot.id == **id)) {
         return Err(ids::not_found(Code::InvalidSnapshotNotFound, "snapshot", &[missing]));
     }
     let is_owner = |names: &[String]| names.is_empty() || names.iter().any(|name| name == "self" || *name == account);
-    let listed = is_owner(&request.owner_ids) && is_owner(&request.restorable_by_user_ids);
+    let (listed, users) = (is_owner(&request.owner_ids), &request.restorable_by_user_ids);
+    let restorable = |permissions: &[Grantee]| {
+        is_owner(users)
+            || permissions
+                .iter()
+                .any(|one| users.iter().any(|user| user == one.as_str()))
+    };
     let chosen = all
         .into_iter()
-        .filter(|(snapshot, _)| listed && (ids.is_empty() || ids.contains(&snapshot.id)));
-    let described = chosen.map(|(snapshot, tags)| {
+        .filter(|one| listed && restorable(&one.permissions) && (ids.is_empty() || ids.contains(&one.snapshot.id)));
+    let described = chosen.map(|Listed { snapshot, tags, .. }| {
         let written = call.world.drafts.progress(snapshot.id);
         let progress = written.unwrap_or_else(|| call.world.imports.snapshot_progress(&snapshot));
         WireSnapshot::new(&account, snapshot, progress, tags)
@@ -131,10 +134,21 @@ pub(super) async fn describe(call: Call, request: DescribeSnapshots) -> Result<D
     Ok(DescribedSnapshots { snapshots, next_token })
 }
 
-fn list(store: &Connection) -> Result<Vec<(Snapshot, Vec<Tag>)>, StoreError> {
-    let with_tags = |snapshot: Snapshot| {
-        let tags = store::tags::of(store, ResourceId::Snapshot(snapshot.id))?;
-        Ok((snapshot, tags))
+/// A snapshot, and what hangs on it.
+struct Listed {
+    snapshot: Snapshot,
+    tags: Vec<Tag>,
+    /// Who may make volumes of it beside its owner.
+    permissions: Vec<Grantee>,
+}
+
+fn list(store: &Connection) -> Result<Vec<Listed>, StoreError> {
+    let with_all = |snapshot: Snapshot| {
+        Ok(Listed {
+            tags: store::tags::of(store, ResourceId::Snapshot(snapshot.id))?,
+            permissions: store::snapshots::permissions(store, snapshot.id)?,
+            snapshot,
+        })
     };
-    store::snapshots::list(store)?.into_iter().map(with_tags).collect()
+    store::snapshots::list(store)?.into_iter().map(with_all).collect()
 }

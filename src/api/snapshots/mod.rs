@@ -1,9 +1,12 @@
-//! Snapshots: made of volumes, one or several at the same instant, copied, deleted and described.
+//! Snapshots: made of volumes, one or several at the same instant, copied, shared, deleted and described.
 
+mod attributes;
 mod copy;
 mod create;
 mod delete;
 mod describe;
+#[cfg(test)]
+mod tests;
 
 pub(super) use copy::must_be_here;
 pub(super) use create::{add_pending, add_pending_copy, to_api};
@@ -18,6 +21,9 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("CreateSnapshot", create::create),
         Operation::new("CreateSnapshots", create::create_several),
         Operation::new("DeleteSnapshot", delete::delete),
+        Operation::new("DescribeSnapshotAttribute", attributes::describe),
         Operation::new("DescribeSnapshots", describe::describe),
+        Operation::new("ModifySnapshotAttribute", attributes::modify),
+        Operation::new("ResetSnapshotAttribute", attributes::reset),
     ]
 }

@@ -1,6 +1,7 @@
 //! Volumes: made, deleted, grown, attached and detached, and described.
 
 mod attach;
+mod attributes;
 mod create;
 mod describe;
 mod modify;
@@ -18,11 +19,13 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("AttachVolume", attach::attach),
         Operation::new("CreateVolume", create::create),
         Operation::new("DeleteVolume", create::delete),
-        Operation::new("DescribeVolumeAttribute", status::attribute),
+        Operation::new("DescribeVolumeAttribute", attributes::describe),
         Operation::new("DescribeVolumeStatus", status::describe),
         Operation::new("DescribeVolumes", describe::describe),
         Operation::new("DescribeVolumesModifications", modify::describe),
         Operation::new("DetachVolume", attach::detach),
+        Operation::new("GetEbsEncryptionByDefault", attributes::encryption),
         Operation::new("ModifyVolume", modify::modify),
+        Operation::new("ModifyVolumeAttribute", attributes::modify),
     ]
 }

@@ -1,10 +1,9 @@
-//! DescribeVolumeStatus, DescribeVolumeAttribute.
+//! DescribeVolumeStatus.
 
 use super::super::filter::Filter;
 use super::super::listing::{Asked, Kind, Shown, list};
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call, Code, paging};
-use super::found;
 use crate::model::{VolumeId, VolumeState};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -127,41 +126,5 @@ pub(super) async fn describe(call: Call, request: DescribeVolumeStatus) -> Resul
     Ok(DescribedStatuses {
         volume_statuses,
         next_token,
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct DescribeVolumeAttribute {
-    volume_id: String,
-    attribute: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct DescribedAttribute {
-    volume_id: String,
-    #[serde(rename = "AutoEnableIO")]
-    auto_enable_io: Option<AttributeBooleanValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_codes: Option<[(); 0]>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AttributeBooleanValue {
-    value: bool,
-}
-
-/// What holds for all volumes: nothing here stops I/O that would have to be enabled again, and none is sold.
-pub(super) async fn attribute(call: Call, request: DescribeVolumeAttribute) -> Result<DescribedAttribute, ApiError> {
-    let id = found::volume_id(&request.volume_id)?;
-    let read = move |store: &Connection| found::volume(store, id);
-    call.world.store.read(read).await?;
-    let io = request.attribute == "autoEnableIO";
-    Ok(DescribedAttribute {
-        volume_id: id.to_string(),
-        auto_enable_io: io.then_some(AttributeBooleanValue { value: true }),
-        product_codes: (!io).then_some([]),
     })
 }

@@ -194,9 +194,43 @@ async fn a_volume_grows_and_does_not_shrink() {
     assert_eq!(listed["VolumesModifications"], json!([modification]));
     let status = described(&world, "DescribeVolumeStatus", "VolumeIds", &id).await;
     assert_eq!(status["VolumeStatus"]["Status"], "ok");
-    let attribute = json!({"VolumeId": id, "Attribute": "autoEnableIO"});
-    let attribute = world.call("DescribeVolumeAttribute", attribute).await.unwrap();
-    assert_eq!(attribute["AutoEnableIO"]["Value"], json!(true));
+}
+
+#[tokio::test]
+async fn whether_io_goes_on_by_itself_is_kept_for_each_volume() {
+    let world = TestWorld::new().await;
+    let (id, other) = (
+        create(&world, json!({"Size": 1})).await,
+        create(&world, json!({"Size": 1})).await,
+    );
+    let shown = async |world: &TestWorld, id: &str| {
+        let request = json!({"VolumeId": id, "Attribute": "autoEnableIO"});
+        let shown = world.call("DescribeVolumeAttribute", request).await.unwrap();
+        shown["AutoEnableIO"]["Value"].clone()
+    };
+    assert_eq!(shown(&world, &id).await, json!(true));
+    let modify = |auto: Value| json!({"VolumeId": id, "AutoEnableIO": auto});
+    world
+        .call("ModifyVolumeAttribute", modify(json!({"Value": false})))
+        .await
+        .unwrap();
+    let refused = world.refused("ModifyVolumeAttribute", modify(json!({}))).await;
+    assert_eq!(refused, "MissingParameter");
+    let missing = json!({"VolumeId": "vol-0123456789abcdef0", "AutoEnableIO": {"Value": true}});
+    assert_eq!(
+        world.refused("ModifyVolumeAttribute", missing).await,
+        "InvalidVolume.NotFound"
+    );
+    let world = world.restart().await;
+    assert_eq!(shown(&world, &id).await, json!(false));
+    assert_eq!(shown(&world, &other).await, json!(true));
+}
+
+#[tokio::test]
+async fn nothing_is_encrypted_by_default() {
+    let world = TestWorld::new().await;
+    let answer = world.call("GetEbsEncryptionByDefault", json!({})).await.unwrap();
+    assert_eq!(answer, json!({"EbsEncryptionByDefault": false, "SseType": "none"}));
 }
 
 #[tokio::test]

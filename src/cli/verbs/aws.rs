@@ -22,12 +22,16 @@ pub struct Arguments {
 }
 
 pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
+    let variables = aws::environment(context).await?;
     let mut command = Command::new("aws");
+    // Versions before 2.13 don't know the variable.
+    let endpoint = variables.iter().find(|(name, _)| *name == aws::ENDPOINT);
+    command.args(endpoint.iter().flat_map(|(_, url)| ["--endpoint-url", url]));
     command.args(arguments.words);
     for name in aws::MISLEADING {
         command.env_remove(name);
     }
-    command.envs(aws::environment(context).await?);
+    command.envs(variables);
     Err(CommandError::Start {
         program: "aws",
         source: command.exec(),

@@ -51,11 +51,8 @@ impl Asker {
         let credential = format!("AKIAABCDEFGHIJKLMNOP/20260102/local-1/{service}/aws4_request");
         let authorization = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
         let date = ("x-amz-date", "20260102T030405Z");
-        let headers = [
-            date,
-            ("authorization", authorization.as_str()),
-            ("x-amz-target", target),
-        ];
+        let mut headers = vec![date, ("authorization", authorization.as_str())];
+        headers.extend((!target.is_empty()).then_some(("x-amz-target", target)));
         self.ask(7, &headers, body).await
     }
 }
@@ -137,11 +134,14 @@ async fn ssm_knows_the_parameters_that_stand_for_images() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_says_so() {
+async fn a_service_that_is_not_there_says_so_in_its_own_form() {
     let asker = Asker::new().await;
     let (status, body) = asker.ask_for("iam", "", b"Action=GetUser").await;
     assert_eq!(status, 400);
-    assert!(body.contains("'iam'"), "{body}");
+    assert!(body.contains("<ErrorResponse") && body.contains("'iam'"), "{body}");
+    let (status, body) = asker.ask_for("kms", "TrentService.ListKeys", b"{}").await;
+    assert_eq!(status, 400);
+    assert!(body.starts_with('{') && body.contains("'kms'"), "{body}");
 }
 
 #[test]

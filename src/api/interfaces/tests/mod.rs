@@ -4,6 +4,7 @@ mod attach;
 mod attributes;
 mod create;
 mod describe;
+mod ipv6;
 
 use super::super::testing::{TestWorld, stopped_instance};
 use super::super::vpcs::tests::{make_subnet, make_vpc, text};

@@ -6,6 +6,8 @@ mod answer;
 mod fault;
 mod parameters;
 mod request;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 pub use parameters::Pairs;

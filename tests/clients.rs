@@ -1,0 +1,138 @@
+//! The daemon asked by EC2's own clients, each the real program, over the query endpoint. Instances are small guests of our
+//! own on this host's `/dev/kvm`; where there is none these tests say so.
+//!
+//! `tests/clients/programs` makes the programs, `tests/clients/*` are what they are told to do.
+
+use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
+use serde_json::Value;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The scripts.
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// Where Python's programs are.
+fn programs() -> PathBuf {
+    let output = Command::new(scripts().join("programs")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}{errors}");
+    PathBuf::from(said.trim())
+}
+
+/// A daemon with a query endpoint, and an image whose instances boot one of our guests.
+struct Asked {
+    daemon: Daemon,
+    image: String,
+    environment: Vec<(String, String)>,
+    _home: TempDir,
+}
+
+impl Asked {
+    fn new() -> Self {
+        let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd"))
+            .config("[ec2]\nlisten = \"127.0.0.1:8773\"\n[capacity]\nvcpu_overcommit = 32\n")
+            // Our guests know no power button: they are forced soon.
+            .stop_time_limit("1s")
+            .start();
+        if let Some(network) = daemon.network() {
+            network.ip("link set lo up");
+        }
+        let home = tempfile::tempdir().unwrap();
+        let kernel = small_guest("wait", home.path());
+        let disk = home.path().join("disk");
+        File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+        let [disk, kernel] = [&disk, &kernel].map(|path| path.to_str().unwrap());
+        let import = [
+            "import",
+            disk,
+            "--format",
+            "raw",
+            "--name",
+            "wait",
+            "--kernel",
+            kernel,
+            "--command-line",
+            "x=1",
+        ];
+        let image = daemon.run_kiln(&import).trim().to_owned();
+        let env = daemon
+            .kiln(&["env", "--json"])
+            .env("XDG_CONFIG_HOME", home.path())
+            .output()
+            .unwrap();
+        assert!(env.status.success(), "{}", String::from_utf8_lossy(&env.stderr));
+        let env: Value = serde_json::from_slice(&env.stdout).unwrap();
+        let variables = env.as_object().unwrap().iter();
+        let environment = variables
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .chain([("HOME".to_owned(), home.path().to_str().unwrap().to_owned())])
+            .collect();
+        Self {
+            daemon,
+            image,
+            environment,
+            _home: home,
+        }
+    }
+
+    /// Runs a program where the endpoint is; it must succeed. Gives what it said.
+    #[track_caller]
+    fn tell(&self, program: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.environment.iter().cloned());
+        if let Some(network) = self.daemon.network() {
+            network.put(&mut command);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{command:?}: {said}");
+        print!("{said}");
+        said
+    }
+
+    fn finish(self) {
+        self.daemon.run_kiln(&["images", "rm", "--yes", &self.image]);
+        self.daemon.finish();
+    }
+}
+
+#[test]
+fn the_aws_cli_leads_an_instance_through_its_life() {
+    if !has_kvm() {
+        return;
+    }
+    let programs = programs();
+    let asked = Asked::new();
+    // Version 1, and Debian's version 2.
+    for aws in [programs.join("aws"), PathBuf::from("/usr/bin/aws")] {
+        asked.tell(&scripts().join("aws-cli"), &[aws.to_str().unwrap(), &asked.image]);
+    }
+    asked.finish();
+}
+
+#[test]
+fn boto3_waits_for_all_that_it_can_wait_for() {
+    if !has_kvm() {
+        return;
+    }
+    let asked = Asked::new();
+    let script = scripts().join("waiters.py");
+    asked.tell(&programs().join("python"), &[script.to_str().unwrap(), &asked.image]);
+    asked.finish();
+}
+
+#[test]
+fn terraforms_resources_are_made_read_changed_and_deleted() {
+    if !has_kvm() {
+        return;
+    }
+    let asked = Asked::new();
+    let script = scripts().join("terraform.py");
+    asked.tell(&programs().join("python"), &[script.to_str().unwrap(), &asked.image]);
+    asked.finish();
+}

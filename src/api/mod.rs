@@ -6,6 +6,7 @@
 //! tasks of their own: a client that hangs up interrupts none.
 
 mod addresses;
+mod attribute;
 pub mod call;
 mod change;
 pub mod direct;

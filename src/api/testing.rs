@@ -3,8 +3,8 @@
 use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
 use crate::model::{
-    Architecture, ImageId, Instance, InstanceId, InstanceState, InstanceType, MetadataOptions, Reservation,
-    ReservationId, ShutdownBehavior,
+    Architecture, ImageId, Instance, InstanceAttributes, InstanceId, InstanceState, InstanceType, MetadataOptions,
+    Reservation, ReservationId, ShutdownBehavior,
 };
 use crate::store::{self, random_bits};
 use crate::wire::Dispatch;
@@ -184,6 +184,7 @@ pub async fn stopped_instance(world: &TestWorld) -> InstanceId {
         user_data: None,
         key: None,
         metadata_options: MetadataOptions::default(),
+        attributes: InstanceAttributes::default(),
     };
     let id = instance.id;
     let add = world.world.store.write(move |store| {

@@ -4,6 +4,7 @@
 //! `store` keeps them, `api` translates them from and to EC2's members.
 
 mod address;
+mod amendment;
 mod attachment_state;
 mod block;
 mod device_name;
@@ -14,6 +15,7 @@ mod id;
 mod image;
 mod import;
 mod instance;
+mod instance_attributes;
 mod instance_store;
 mod instance_type;
 mod key_pair;
@@ -30,6 +32,7 @@ mod volume_limits;
 mod vpc;
 
 pub use address::{AddressAssociation, ElasticAddress, PublicAddress};
+pub use amendment::{Amendment, AmendmentError, must_be_there};
 pub use attachment_state::AttachmentState;
 pub use block::{Block, BlockError};
 pub use device_name::{DeviceName, ParseDeviceNameError};
@@ -48,9 +51,10 @@ pub use image::{
 };
 pub use import::ImportTask;
 pub use instance::{
-    Attachment, Instance, InstanceState, LaunchKey, MetadataOptions, Milestone, ReasonCode, Reservation,
-    ShutdownBehavior, StateReason,
+    Attachment, Instance, InstanceState, LaunchKey, MetadataDefaults, MetadataOptions, Milestone, ReasonCode,
+    Reservation, ShutdownBehavior, StateReason,
 };
+pub use instance_attributes::{CpuCredits, HostnameType, InstanceAttributes, PrivateName, Protection, Upkeep};
 pub use instance_store::{GB, InstanceStore, InstanceStoreMapping, ParseVirtualNameError, VirtualName};
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};

@@ -5,7 +5,7 @@ use super::super::{ApiError, Call};
 use super::wire::WireState;
 use super::{must_exist, not_found, parse_ids};
 use crate::chain::chain;
-use crate::instance::{Ask, AskError, ReserveError, StateChange, Verdict, decide};
+use crate::instance::{Ask, AskError, ReserveError, StateChange, judge};
 use crate::model::InstanceId;
 use crate::store;
 use serde::{Deserialize, Serialize};
@@ -128,12 +128,8 @@ async fn check(call: &Call, ids: Vec<InstanceId>, ask: Ask) -> Result<(), ApiErr
         must_exist(tx, &ids)?;
         for instance in ids.iter().filter_map(|&id| store::instances::get(tx, id).transpose()) {
             let instance = instance?;
-            if decide(instance.state, instance.rebooting, ask) == Verdict::Refuse {
-                return Err(to_api(AskError::WrongState {
-                    instance: instance.id,
-                    ask,
-                }));
-            }
+            let standing = (instance.state, instance.rebooting);
+            judge(instance.id, standing, instance.attributes.protection, ask).map_err(to_api)?;
         }
         Ok(())
     });
@@ -144,6 +140,7 @@ fn to_api(error: AskError) -> ApiError {
     match &error {
         AskError::NotFound(id) => not_found(&[*id]),
         AskError::WrongState { .. } => ApiError::new(Code::IncorrectInstanceState, error.to_string()),
+        AskError::Protected { .. } => ApiError::new(Code::OperationNotPermitted, error.to_string()),
         AskError::Reserve {
             source: ReserveError::Capacity(_),
             ..

@@ -4,7 +4,7 @@ use super::super::filter::{Filter, Filters};
 use super::super::instant::instant;
 use super::super::paging::{MAX_RESULTS, Page};
 use super::super::{ApiError, Call};
-use super::wire::{Described, WireReservation};
+use super::wire::{Described, WireReservation, monitoring};
 use super::{chosen, parse_ids};
 use crate::config::Place;
 use crate::store;
@@ -115,7 +115,7 @@ fn filter_values(described: &Described, name: &str, place: &Place) -> Vec<String
         "kernel-id" => instance.kernel.map(|id| id.to_string()),
         "launch-index" => Some(instance.launch_index.to_string()),
         "launch-time" => Some(instant(instance.launched)),
-        "monitoring-state" => Some("disabled".into()),
+        "monitoring-state" => Some(monitoring(instance).into()),
         "owner-id" => Some(place.account().to_owned()),
         "ramdisk-id" => instance.ramdisk.map(|id| id.to_string()),
         "reason" => reason.map(crate::model::StateReason::transition),

@@ -1,11 +1,17 @@
-//! Instances: RunInstances, DescribeInstances, their states, their status, their console.
+//! Instances: RunInstances, DescribeInstances, their states, their status, their attributes, their console.
 
+mod amend;
+mod attributes;
 mod change;
 mod console;
+mod cpus;
+mod credits;
 mod describe;
 mod interface;
 mod interface_wire;
+mod kinds;
 mod metadata_options;
+mod placement;
 mod run;
 mod status;
 #[cfg(test)]
@@ -23,11 +29,14 @@ use std::collections::BTreeSet;
 /// The operations of this directory.
 pub fn rows() -> Vec<Operation> {
     vec![
+        Operation::new("DescribeInstanceAttribute", attributes::describe),
         Operation::new("DescribeInstanceStatus", status::describe),
         Operation::new("DescribeInstances", describe::describe),
         Operation::new("GetConsoleOutput", console::output),
+        Operation::new("ModifyInstanceAttribute", attributes::modify),
         Operation::new("ModifyInstanceMetadataOptions", metadata_options::modify),
         Operation::new("RebootInstances", change::reboot),
+        Operation::new("ResetInstanceAttribute", attributes::reset),
         Operation::new("RunInstances", run::run),
         Operation::new("StartInstances", change::start),
         Operation::new("StopInstances", change::stop),

@@ -1,26 +1,31 @@
 //! RunInstances.
 
+mod options;
+
 use super::super::error::Code;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
 use super::super::{ApiError, Call, ids};
+use super::cpus::CpuOptions;
 use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterfaces};
+use super::kinds;
 use super::metadata_options::MetadataOptionsRequest;
 use super::volumes::{self, Mapping};
 use super::wire::{Described, WireReservation};
 use crate::base64;
 use crate::chain::chain;
-use crate::config::InstanceTypeSpec;
 use crate::instance::{LaunchOrder, LaunchOrderError};
 use crate::model::{
     Architecture, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior,
 };
 use crate::store;
+use options::{
+    CapacityReservation, CreditSpecification, Enclaves, Hibernation, Maintenance, Monitoring, Placement, PrivateName,
+};
 use rusqlite::Connection;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-/// What an instance is when nothing is said.
-const DEFAULT_TYPE: &str = "t3.micro";
 /// The most instances of one launch.
 const MAX_COUNT: i64 = 1000;
 /// The most user data, in bytes, as EC2 has it.
@@ -39,7 +44,8 @@ pub(super) struct RunInstances {
     tag_specifications: Vec<TagSpecification>,
     instance_initiated_shutdown_behavior: Option<String>,
     user_data: Option<String>,
-    placement: Option<Placement>,
+    #[serde(default)]
+    placement: Placement,
     key_name: Option<String>,
     subnet_id: Option<String>,
     #[serde(default)]
@@ -51,12 +57,24 @@ pub(super) struct RunInstances {
     network_interfaces: Vec<InterfaceSpecification>,
     #[serde(default)]
     metadata_options: MetadataOptionsRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Placement {
-    availability_zone: Option<String>,
+    #[serde(default)]
+    disable_api_termination: bool,
+    #[serde(default)]
+    disable_api_stop: bool,
+    #[serde(default)]
+    ebs_optimized: bool,
+    monitoring: Option<Monitoring>,
+    #[serde(default)]
+    cpu_options: CpuOptions,
+    credit_specification: Option<CreditSpecification>,
+    #[serde(default)]
+    maintenance_options: Maintenance,
+    #[serde(default)]
+    private_dns_name_options: PrivateName,
+    capacity_reservation_specification: Option<CapacityReservation>,
+    hibernation_options: Option<Hibernation>,
+    enclave_options: Option<Enclaves>,
+    instance_market_options: Option<IgnoredAny>,
 }
 
 pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReservation, ApiError> {
@@ -81,17 +99,10 @@ pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReserva
 async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiError> {
     let (min, max) = counts(request.min_count, request.max_count)?;
     let image = image(call, request.image_id.as_deref()).await?;
-    let instance_type = instance_type(call, request.instance_type.as_deref(), &image)?;
+    let instance_type = instance_type(call, &request, &image)?;
+    request.must_be_possible(&call.world.config.place)?;
+    let attributes = request.attributes(&call.world)?;
     let tags = TagSpecifications::new(request.tag_specifications, &["instance", "volume", "network-interface"])?;
-    if let Some(zone) = request.placement.and_then(|placement| placement.availability_zone)
-        && zone != call.world.config.place.zone()
-    {
-        let message = format!(
-            "Invalid availability zone: [{zone}]; this host is {}",
-            call.world.config.place.zone()
-        );
-        return Err(ApiError::new(Code::InvalidParameterValue, message));
-    }
     let token = ClientToken::new(request.client_token, call.digest)?;
     let interface = InterfaceRequest {
         subnet_id: request.subnet_id,
@@ -119,6 +130,7 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
         key,
         metadata_options: request.metadata_options.apply(MetadataOptions::default())?,
+        attributes,
         interfaces,
         client_token: token.map(|token| token.token),
         request_digest: call.digest.to_string(),
@@ -151,29 +163,17 @@ async fn image(call: &Call, id: Option<&str>) -> Result<Image, ApiError> {
     Ok(image)
 }
 
-fn instance_type(call: &Call, name: Option<&str>, image: &Image) -> Result<InstanceType, ApiError> {
-    let name = name.unwrap_or(DEFAULT_TYPE);
-    let spec = call.world.types.get(name).ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-        let message = format!("Invalid value '{shown}' for InstanceType: DescribeInstanceTypes lists those there are");
-        invalid(message)
-    })?;
+fn instance_type(call: &Call, request: &RunInstances, image: &Image) -> Result<InstanceType, ApiError> {
+    let name = request.type_name();
+    let whole = kinds::named(&call.world, name, Code::InvalidParameterValue)?;
     if image.architecture != Architecture::X86_64 {
         let of = image.architecture.name();
         let message = format!("The architecture '{of}' of the image does not match the x86_64 of the type {name}");
         return Err(invalid(message));
     }
-    to_model(spec).ok_or_else(|| invalid(format!("The instance type {name} is larger than a machine can be")))
-}
-
-fn to_model(spec: &InstanceTypeSpec) -> Option<InstanceType> {
-    Some(InstanceType {
-        name: spec.name.clone(),
-        vcpus: spec.vcpus.try_into().ok()?,
-        threads_per_core: spec.threads_per_core.try_into().ok()?,
-        memory: spec.memory_mib.checked_mul(1 << 20)?,
-        network_mbps: spec.network_mbps,
-        instance_store: spec.instance_store,
+    Ok(match request.cpu_options.of(&whole)? {
+        Some((cores, threads_per_core)) => whole.with_cpus(cores, threads_per_core),
+        None => whole,
     })
 }
 
@@ -197,7 +197,7 @@ fn key(store: &Connection, name: Option<&str>) -> Result<Option<LaunchKey>, ApiE
     }))
 }
 
-fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
+pub(super) fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
     let Some(name) = name else {
         return Ok(ShutdownBehavior::default());
     };
@@ -205,7 +205,8 @@ fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
         .ok_or_else(|| invalid("InstanceInitiatedShutdownBehavior must be stop or terminate".into()))
 }
 
-fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
+/// User data, as the guest reads it.
+pub(super) fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
     let data = base64::decode(text).ok_or_else(|| invalid("Invalid BASE64 encoding of user data".into()))?;
     if data.len() > MAX_USER_DATA {
         return Err(invalid(format!("User data is limited to {MAX_USER_DATA} bytes")));

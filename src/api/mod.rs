@@ -5,6 +5,7 @@
 //! with the members that kiln serves, turned into `model` types with `TryFrom` before anything is done. Handlers run in
 //! tasks of their own: a client that hangs up interrupts none.
 
+mod account;
 mod addresses;
 mod attribute;
 pub mod call;
@@ -51,6 +52,7 @@ pub use world::{OpenWorldError, World};
 pub fn operations() -> Operations {
     Operations::new(
         [
+            account::rows(),
             addresses::rows(),
             exports::rows(),
             groups::rows(),

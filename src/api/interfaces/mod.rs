@@ -10,7 +10,7 @@ mod order;
 pub(super) mod tests;
 
 pub(super) use attributes::{Change as InterfaceChange, carry_out as change_interface};
-pub(super) use order::{AddressSpecification, InterfaceMembers, WantedInterface};
+pub(super) use order::{AddressSpecification, InterfaceMembers, MAX_GROUPS, WantedInterface};
 
 use super::change::{Changed, change, tell};
 use super::{ApiError, Code, Operation, found, ids, listing};

@@ -55,6 +55,8 @@ pub enum Amendment {
     },
     /// What it may do without credits.
     CpuCredits(CpuCredits),
+    /// Where it is. There is one place, so nothing changes.
+    Placement,
 }
 
 /// Why an instance can't be changed so.
@@ -108,7 +110,8 @@ impl Amendment {
             | Self::Ramdisk(_)
             | Self::EbsOptimized(_)
             | Self::EnaSupport(_)
-            | Self::SriovNetSupport => true,
+            | Self::SriovNetSupport
+            | Self::Placement => true,
             Self::PrivateName { hostname_type, .. } => hostname_type.is_some(),
             Self::ShutdownBehavior(_)
             | Self::TerminationProtection(_)
@@ -161,6 +164,7 @@ impl Amendment {
                 name.aaaa_record = aaaa_record.unwrap_or(name.aaaa_record);
             }
             Self::CpuCredits(credits) => attributes.cpu_credits = Some(credits),
+            Self::Placement => {}
         }
     }
 }

@@ -12,16 +12,31 @@ pub(super) async fn amend<F>(call: &Call, id: InstanceId, make: F) -> Result<(),
 where
     F: FnOnce(&Connection, &Instance) -> Result<Amendment, ApiError> + Send + 'static,
 {
+    amend_all(call, move |store| {
+        let amendment = make(store, &found::instance(store, id)?)?;
+        Ok(vec![(id, amendment)])
+    })
+    .await
+}
+
+/// Changes several instances: nothing is begun if one of them can't be changed so.
+pub(super) async fn amend_all<F>(call: &Call, make: F) -> Result<(), ApiError>
+where
+    F: FnOnce(&Connection) -> Result<Vec<(InstanceId, Amendment)>, ApiError> + Send + 'static,
+{
     let made = call.world.store.read(move |store| {
-        let instance = found::instance(store, id)?;
-        let amendment = make(store, &instance)?;
-        amendment.check(&instance)?;
-        Ok::<_, ApiError>(amendment)
+        let amendments = make(store)?;
+        for (id, amendment) in &amendments {
+            amendment.check(&found::instance(store, *id)?)?;
+        }
+        Ok::<_, ApiError>(amendments)
     });
-    let amendment = made.await?;
+    let amendments = made.await?;
     call.checked()?;
-    let amended = call.world.instances.amend(id, amendment).await;
-    amended.map_err(ApiError::from)
+    for (id, amendment) in amendments {
+        call.world.instances.amend(id, amendment).await?;
+    }
+    Ok(())
 }
 
 impl From<AmendmentError> for ApiError {

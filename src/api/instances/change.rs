@@ -3,7 +3,7 @@
 use super::super::error::Code;
 use super::super::{ApiError, Call};
 use super::wire::WireState;
-use super::{must_exist, not_found, parse_ids};
+use super::{must_exist, not_found, some_ids};
 use crate::chain::chain;
 use crate::instance::{Ask, AskError, ReserveError, StateChange, judge};
 use crate::model::InstanceId;
@@ -111,11 +111,7 @@ pub(super) async fn reboot(call: Call, request: RebootInstances) -> Result<(), A
 }
 
 async fn ask(call: &Call, texts: &[String], ask: Ask) -> Result<Vec<WireChange>, ApiError> {
-    let ids = parse_ids(texts)?;
-    if ids.is_empty() {
-        let message = "The request must contain the parameter InstanceId";
-        return Err(ApiError::new(Code::MissingParameter, message));
-    }
+    let ids = some_ids(texts)?;
     check(call, ids.clone(), ask).await?;
     call.checked()?;
     let changes = call.world.instances.ask(&ids, ask).await.map_err(to_api)?;

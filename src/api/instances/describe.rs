@@ -1,14 +1,14 @@
 //! DescribeInstances.
 
-use super::super::filter::{Filter, Filters};
+use super::super::filter::Filters;
 use super::super::instant::instant;
-use super::super::paging::{MAX_RESULTS, Page};
 use super::super::{ApiError, Call};
-use super::wire::{Described, WireReservation, monitoring};
-use super::{chosen, parse_ids};
+use super::asked::{Asked, Wanted};
+use super::chosen;
+use super::wire::{Described, WireMonitoring, WireReservation};
 use crate::config::Place;
 use crate::store;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 const FILTERS: [&str; 27] = [
@@ -41,15 +41,6 @@ const FILTERS: [&str; 27] = [
     "virtualization-type",
 ];
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-pub(super) struct DescribeInstances {
-    instance_ids: Vec<String>,
-    filters: Vec<Filter>,
-    max_results: Option<i64>,
-    next_token: Option<String>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct DescribedInstances {
@@ -57,11 +48,8 @@ pub(super) struct DescribedInstances {
     next_token: Option<String>,
 }
 
-pub(super) async fn describe(call: Call, request: DescribeInstances) -> Result<DescribedInstances, ApiError> {
-    let filters = Filters::new(request.filters, &FILTERS, true)?;
-    let ids = parse_ids(&request.instance_ids)?;
-    let (token, size) = (request.next_token.as_deref(), request.max_results);
-    let page = Page::new(call.digest, token, size, &MAX_RESULTS, !ids.is_empty())?;
+pub(super) async fn describe(call: Call, request: Asked) -> Result<DescribedInstances, ApiError> {
+    let Wanted { ids, filters, page } = request.parse(&call, &FILTERS, true)?;
     let place = call.world.config.place.clone();
     let read = call.world.store.read(move |tx| {
         let mut all = Vec::new();
@@ -115,7 +103,7 @@ fn filter_values(described: &Described, name: &str, place: &Place) -> Vec<String
         "kernel-id" => instance.kernel.map(|id| id.to_string()),
         "launch-index" => Some(instance.launch_index.to_string()),
         "launch-time" => Some(instant(instance.launched)),
-        "monitoring-state" => Some(monitoring(instance).into()),
+        "monitoring-state" => Some(WireMonitoring::new(instance.attributes.monitoring).state.into()),
         "owner-id" => Some(place.account().to_owned()),
         "ramdisk-id" => instance.ramdisk.map(|id| id.to_string()),
         "reason" => reason.map(crate::model::StateReason::transition),

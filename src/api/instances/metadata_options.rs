@@ -2,6 +2,7 @@
 
 use super::super::change::{Changed, change as change_on_record, tell};
 use super::super::{ApiError, Call, Code, found};
+use super::metadata_defaults::must_have_tokens;
 use crate::model::{MetadataOptions, must_be_there};
 use crate::store;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,7 @@ pub(super) async fn modify(
         let instance = found::instance(store, id)?;
         must_be_there(&instance)?;
         let options = change.apply(instance.metadata_options)?;
+        must_have_tokens(&store::metadata_defaults::get(store)?, &options)?;
         store::instances::set_metadata_options(store, id, options)?;
         Ok(Changed::nothing(options))
     });
@@ -112,17 +114,22 @@ impl MetadataOptionsRequest {
             return Err(ApiError::new(Code::UnsupportedOperation, message));
         }
         if let Some(limit) = self.http_put_response_hop_limit {
-            let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
-            options.hop_limit = fits.ok_or_else(|| {
-                let message = format!("Value ({limit}) for HttpPutResponseHopLimit is invalid: expecting 1 to 64");
-                ApiError::new(Code::InvalidParameterValue, message)
-            })?;
+            options.hop_limit = hop_limit(limit)?;
         }
         Ok(options)
     }
 }
 
-fn one_of(member: &str, value: &str, yes: &str, no: &str) -> Result<bool, ApiError> {
+/// How many hops a token may travel.
+pub(super) fn hop_limit(limit: i64) -> Result<u8, ApiError> {
+    let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
+    fits.ok_or_else(|| {
+        let message = format!("Value ({limit}) for HttpPutResponseHopLimit is invalid: expecting 1 to 64");
+        ApiError::new(Code::InvalidParameterValue, message)
+    })
+}
+
+pub(super) fn one_of(member: &str, value: &str, yes: &str, no: &str) -> Result<bool, ApiError> {
     match value {
         value if value == yes => Ok(true),
         value if value == no => Ok(false),

@@ -9,6 +9,7 @@ use super::super::{ApiError, Call, ids};
 use super::cpus::CpuOptions;
 use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterfaces};
 use super::kinds;
+use super::metadata_defaults::must_have_tokens;
 use super::metadata_options::MetadataOptionsRequest;
 use super::volumes::{self, Mapping};
 use super::wire::{Described, WireReservation};
@@ -112,13 +113,15 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         network_interfaces: request.network_interfaces,
     };
     let wanted = WantedInterfaces::new(interface, max, tags.of("network-interface").to_vec())?;
-    let key_name = request.key_name;
+    let (key_name, asked) = (request.key_name, request.metadata_options);
     let (devices, mappings) = ((image.clone(), instance_type.clone()), request.block_device_mappings);
     let found = call.world.store.read(move |tx| {
         let devices = volumes::order(tx, (&devices.0, &devices.1), mappings)?;
-        Ok::<_, ApiError>((wanted.order(tx)?, key(tx, key_name.as_deref())?, devices))
+        let metadata_options = metadata_options(tx, &asked)?;
+        let key = key(tx, key_name.as_deref())?;
+        Ok::<_, ApiError>((wanted.order(tx)?, key, devices, metadata_options))
     });
-    let (interfaces, key, devices) = found.await?;
+    let (interfaces, key, devices, metadata_options) = found.await?;
     Ok(LaunchOrder {
         volumes: devices.volumes,
         instance_store: devices.instance_store,
@@ -129,7 +132,7 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         shutdown_behavior: behavior(request.instance_initiated_shutdown_behavior.as_deref())?,
         user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
         key,
-        metadata_options: request.metadata_options.apply(MetadataOptions::default())?,
+        metadata_options,
         attributes,
         interfaces,
         client_token: token.map(|token| token.token),
@@ -175,6 +178,14 @@ fn instance_type(call: &Call, request: &RunInstances, image: &Image) -> Result<I
         Some((cores, threads_per_core)) => whole.with_cpus(cores, threads_per_core),
         None => whole,
     })
+}
+
+/// What the request says, and the account where it says nothing.
+fn metadata_options(store: &Connection, request: &MetadataOptionsRequest) -> Result<MetadataOptions, ApiError> {
+    let defaults = store::metadata_defaults::get(store)?;
+    let options = request.apply(defaults.options())?;
+    must_have_tokens(&defaults, &options)?;
+    Ok(options)
 }
 
 /// The key pair of that name, as the guest gets it.

@@ -7,7 +7,8 @@ use super::metadata_options::WireMetadataOptions;
 use crate::config::Place;
 use crate::instance::InterfaceFacts;
 use crate::model::{
-    Attachment, Instance, InstanceAttributes, InstanceState, PrivateName, Reservation, Tag, Volume, VolumeState,
+    Attachment, Instance, InstanceAttributes, InstanceState, InstanceType, PrivateName, Reservation, StateReason, Tag,
+    Volume, VolumeState,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -119,8 +120,16 @@ struct WirePlacement {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireMonitoring {
-    state: &'static str,
+pub(super) struct WireMonitoring {
+    pub(super) state: &'static str,
+}
+
+impl WireMonitoring {
+    /// `Monitoring`.
+    pub(super) const fn new(on: bool) -> Self {
+        let state = if on { "enabled" } else { "disabled" };
+        Self { state }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -204,11 +213,8 @@ impl Described {
             instance_id: instance.id.to_string(),
             image_id: instance.image.to_string(),
             state: instance.state.into(),
-            state_reason: reason.map(|reason| WireReason {
-                code: reason.code.name(),
-                message: reason.message(),
-            }),
-            state_transition_reason: reason.map(crate::model::StateReason::transition).unwrap_or_default(),
+            state_reason: reason.map(Into::into),
+            state_transition_reason: reason.map(StateReason::transition).unwrap_or_default(),
             instance_type: instance.instance_type.name.clone(),
             architecture: instance.architecture.name(),
             ami_launch_index: instance.launch_index,
@@ -216,14 +222,8 @@ impl Described {
             client_token: instance.client_token.clone().unwrap_or_default(),
             kernel_id: instance.kernel.map(|id| id.to_string()),
             ramdisk_id: instance.ramdisk.map(|id| id.to_string()),
-            placement: WirePlacement {
-                availability_zone: place.zone().to_owned(),
-                group_name: "",
-                tenancy: "default",
-            },
-            monitoring: WireMonitoring {
-                state: monitoring(instance),
-            },
+            placement: place.into(),
+            monitoring: WireMonitoring::new(attributes.monitoring),
             private_dns_name: primary
                 .map(|one| place.instance_name(instance, one.interface.address))
                 .unwrap_or_default(),
@@ -249,10 +249,7 @@ impl Described {
             hypervisor: "xen",
             ebs_optimized: attributes.ebs_optimized,
             ena_support: attributes.ena_support,
-            cpu_options: WireCpuOptions {
-                core_count: instance.instance_type.cores(),
-                threads_per_core: instance.instance_type.threads_per_core,
-            },
+            cpu_options: (&instance.instance_type).into(),
             maintenance_options: attributes.into(),
             private_dns_name_options: attributes.private_name.into(),
             hibernation_options: WireHibernation { configured: false },
@@ -267,12 +264,31 @@ impl Described {
     }
 }
 
-/// `MonitoringState`.
-pub(super) const fn monitoring(instance: &Instance) -> &'static str {
-    if instance.attributes.monitoring {
-        "enabled"
-    } else {
-        "disabled"
+impl From<&StateReason> for WireReason {
+    fn from(reason: &StateReason) -> Self {
+        Self {
+            code: reason.code.name(),
+            message: reason.message(),
+        }
+    }
+}
+
+impl From<&Place> for WirePlacement {
+    fn from(place: &Place) -> Self {
+        Self {
+            availability_zone: place.zone().to_owned(),
+            group_name: "",
+            tenancy: "default",
+        }
+    }
+}
+
+impl From<&InstanceType> for WireCpuOptions {
+    fn from(of: &InstanceType) -> Self {
+        Self {
+            core_count: of.cores(),
+            threads_per_core: of.threads_per_core,
+        }
     }
 }
 

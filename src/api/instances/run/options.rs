@@ -1,10 +1,12 @@
 //! What a launch says of its instances beside what their machines are made of.
 
 use super::super::super::{ApiError, Code, World};
+use super::super::maintenance::upkeep;
+use super::super::names::hostname_type;
 use super::super::{credits, placement};
 use super::{RunInstances, invalid};
 use crate::config::Place;
-use crate::model::{self, HostnameType, InstanceAttributes, Protection, Upkeep};
+use crate::model::{self, InstanceAttributes, Protection};
 use serde::Deserialize;
 
 /// What an instance is when nothing is said.
@@ -102,7 +104,8 @@ impl RunInstances {
 
     /// What is said of each instance.
     pub(super) fn attributes(&self, world: &World) -> Result<InstanceAttributes, ApiError> {
-        let recovery = self.maintenance_options.auto_recovery.as_deref().map(upkeep);
+        let recovery = self.maintenance_options.auto_recovery.as_deref();
+        let recovery = recovery.map(|name| upkeep("AutoRecovery", name));
         let name = &self.private_dns_name_options;
         let hostname = name.hostname_type.as_deref().map(hostname_type);
         let credits = self.credit_specification.as_ref();
@@ -124,12 +127,4 @@ impl RunInstances {
             ..InstanceAttributes::default()
         })
     }
-}
-
-fn upkeep(name: &str) -> Result<Upkeep, ApiError> {
-    Upkeep::from_name(name).ok_or_else(|| invalid("AutoRecovery must be default or disabled".into()))
-}
-
-fn hostname_type(name: &str) -> Result<HostnameType, ApiError> {
-    HostnameType::from_name(name).ok_or_else(|| invalid("HostnameType must be ip-name or resource-name".into()))
 }

@@ -16,13 +16,13 @@ const KERNEL: KernelId = KernelId::from_random(7);
 const RAMDISK: RamdiskId = RamdiskId::from_random(8);
 
 /// A world with a stopped instance, which has no interface.
-async fn stopped() -> (TestWorld, String) {
+pub(super) async fn stopped() -> (TestWorld, String) {
     let test = world().await;
     let id = stopped_instance(&test).await;
     (test.restart().await, id.to_string())
 }
 
-fn of(id: &str, more: Value) -> Value {
+pub(super) fn of(id: &str, more: Value) -> Value {
     with(json!({"InstanceId": id}), more)
 }
 
@@ -41,13 +41,13 @@ async fn attribute(test: &TestWorld, id: &str, name: &str) -> Value {
     answer
 }
 
-async fn described(test: &TestWorld, id: &str) -> Value {
+pub(super) async fn described(test: &TestWorld, id: &str) -> Value {
     let answer = test.call("DescribeInstances", json!({"InstanceIds": [id]})).await;
     answer.unwrap()["Reservations"][0]["Instances"][0].clone()
 }
 
 /// Says on record that the instance is in a state in which its actor does not know it.
-async fn on_record(test: &TestWorld, id: &str, state: InstanceState) {
+pub(super) async fn on_record(test: &TestWorld, id: &str, state: InstanceState) {
     let id: InstanceId = id.parse().unwrap();
     let put = test.world.store.write(move |tx| {
         let mut instance = store::instances::get(tx, id)?.unwrap();

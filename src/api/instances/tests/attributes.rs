@@ -241,6 +241,20 @@ async fn what_a_machine_is_made_of_changes_only_while_there_is_none() {
 }
 
 #[tokio::test]
+async fn a_new_type_is_what_the_next_start_must_find_room_for() {
+    let (test, id) = stopped().await;
+    // No host that tests run on has 256 GiB to spare, and 2 GiB all have.
+    modify(&test, &id, json!({"InstanceType": {"Value": "r5.8xlarge"}})).await;
+    let start = json!({"InstanceIds": [id]});
+    let refused = test.refused("StartInstances", start.clone()).await;
+    assert_eq!(refused, "InsufficientInstanceCapacity");
+    modify(&test, &id, json!({"InstanceType": {"Value": "t3.nano"}})).await;
+    let started = test.call("StartInstances", start).await.unwrap();
+    assert_eq!(started["StartingInstances"][0]["CurrentState"]["Name"], "pending");
+    reaches(&test, &id, "stopped").await;
+}
+
+#[tokio::test]
 async fn none_of_several_is_terminated_if_one_is_protected() {
     let (test, protected) = stopped().await;
     let other = stopped_instance(&test).await.to_string();

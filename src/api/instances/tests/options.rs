@@ -94,6 +94,28 @@ async fn a_stopped_instance_is_named_by_its_id_or_its_address_and_its_guest_is_t
         json!(true)
     );
     assert_eq!(change(json!({})).await.unwrap_err().code.as_str(), "MissingParameter");
+    for (filter, value, other) in [
+        ("private-dns-name-options.hostname-type", "ip-name", "resource-name"),
+        (
+            "private-dns-name-options.enable-resource-name-dns-a-record",
+            "true",
+            "false",
+        ),
+        (
+            "private-dns-name-options.enable-resource-name-dns-aaaa-record",
+            "false",
+            "true",
+        ),
+        ("maintenance-options.auto-recovery", "default", "disabled"),
+        ("source-dest-check", "true", "false"),
+    ] {
+        for (value, found) in [(value, 1), (other, 0)] {
+            let filter = json!({"Filters": [{"Name": filter, "Values": [value]}]});
+            let listed = test.call("DescribeInstances", filter.clone()).await.unwrap();
+            let listed = listed["Reservations"].as_array().unwrap().len();
+            assert_eq!(listed, found, "{filter}");
+        }
+    }
 }
 
 #[tokio::test]

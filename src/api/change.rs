@@ -1,8 +1,9 @@
 //! Changes of networks: each is one transaction that says which VPCs it changed, so that there is one place where the
 //! host's side is told.
 
-use super::{ApiError, Call};
-use crate::model::{ResourceId, Tag, VpcId};
+use super::{ApiError, Call, Code};
+use crate::chain::chain;
+use crate::model::{InstanceId, ResourceId, Tag, VpcId};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 
@@ -57,4 +58,13 @@ where
 /// Tags what was just made.
 pub(super) fn tag(store: &Connection, resource: ResourceId, tags: &[Tag]) -> Result<(), StoreError> {
     tags.iter().try_for_each(|tag| store::tags::put(store, resource, tag))
+}
+
+/// Has guests know what changed.
+pub(super) async fn tell(call: &Call, instances: impl IntoIterator<Item = InstanceId>) -> Result<(), ApiError> {
+    for id in instances {
+        let told = call.world.instances.tell(id).await;
+        told.map_err(|error| ApiError::new(Code::Unavailable, chain(&error)))?;
+    }
+    Ok(())
 }

@@ -6,7 +6,9 @@
 //! tasks of their own: a client that hangs up interrupts none.
 
 pub mod access_keys;
+mod account;
 mod addresses;
+mod attribute;
 pub mod call;
 mod change;
 pub mod direct;
@@ -54,6 +56,7 @@ pub use world::{OpenWorldError, World};
 pub fn operations() -> Operations {
     Operations::new(
         [
+            account::rows(),
             addresses::rows(),
             exports::rows(),
             groups::rows(),

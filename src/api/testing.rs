@@ -3,9 +3,9 @@
 use super::{ApiError, Caller, RequestId, World, operations};
 use crate::config::Config;
 use crate::model::{
-    Architecture, BlockDevice, Image, ImageAttributes, ImageId, ImageOwner, ImageState, Instance, InstanceId,
-    InstanceState, InstanceType, MetadataOptions, Reservation, ReservationId, ShutdownBehavior, Snapshot, SnapshotId,
-    SnapshotState,
+    Architecture, BlockDevice, Image, ImageAttributes, ImageId, ImageOwner, ImageState, Instance, InstanceAttributes,
+    InstanceId, InstanceState, InstanceType, MetadataOptions, Reservation, ReservationId, ShutdownBehavior, Snapshot,
+    SnapshotId, SnapshotState,
 };
 use crate::store::{self, random_bits};
 use crate::wire::Dispatch;
@@ -233,6 +233,7 @@ pub async fn stopped_instance(world: &TestWorld) -> InstanceId {
         user_data: None,
         key: None,
         metadata_options: MetadataOptions::default(),
+        attributes: InstanceAttributes::default(),
     };
     let id = instance.id;
     let add = world.world.store.write(move |store| {

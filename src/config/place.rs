@@ -1,5 +1,6 @@
 //! Where this host says it is: EC2's region, Availability Zone and account.
 
+use crate::model::{HostnameType, Instance};
 use serde::Deserialize;
 use std::net::Ipv4Addr;
 
@@ -85,6 +86,14 @@ impl Place {
     /// The domain of the private names of instances, `local-1.compute.internal`.
     pub fn private_domain(&self) -> String {
         format!("{}.compute.internal", self.region)
+    }
+
+    /// What the instance with that primary address calls itself.
+    pub fn instance_name(&self, instance: &Instance, address: Ipv4Addr) -> String {
+        match instance.attributes.private_name.hostname_type {
+            HostnameType::IpName => self.private_name(address),
+            HostnameType::ResourceName => format!("{}.{}", instance.id, self.private_domain()),
+        }
     }
 
     /// The private name of the instance with that address, `ip-10-0-0-5.local-1.compute.internal`.

@@ -5,18 +5,19 @@
 //! beside it, and what a monitor is asked is not waited for.
 
 use super::Parts;
+use super::amend::Amend;
+use super::ask::{AskError, StateChange, judge};
 use super::ending::Ending;
 use super::finish::finish;
 use super::follow::{News, follow};
 use super::hotplug::Hotplug;
 use super::launch::{LaunchError, launch};
 use super::plan::{LastResort, Plan, Step};
-use super::policy::{Ask, Fate, Verdict, decide, failed_start, fate};
-use super::record::{Record, ReserveError};
+use super::policy::{Ask, Fate, failed_start, fate};
+use super::record::Record;
 use crate::chain::chain;
 use crate::machine::Machine;
 use crate::model::{Instance, InstanceId, InstanceState, Milestone, ReasonCode, Stage};
-use crate::store::StoreError;
 use kiln_vmm::protocol;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,52 +36,8 @@ pub(super) enum Message {
     Ask(Ask, oneshot::Sender<Result<StateChange, AskError>>),
     /// Something is to be attached or detached.
     Hotplug(Hotplug),
-}
-
-/// What a request did to an instance's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateChange {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Before.
-    pub previous: InstanceState,
-    /// Now.
-    pub current: InstanceState,
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// There is no such instance.
-    #[error("The instance {0} does not exist")]
-    NotFound(InstanceId),
-    /// Its state does not allow it.
-    #[error("The instance '{instance}' is not in a state from which it can be {}", ask.participle())]
-    WrongState {
-        /// The instance.
-        instance: InstanceId,
-        /// What was asked.
-        ask: Ask,
-    },
-    /// It can't be made pending.
-    #[error("The instance {instance} can't be started")]
-    Reserve {
-        /// The instance.
-        instance: InstanceId,
-        /// Why.
-        source: ReserveError,
-    },
-    /// Its record could not be written.
-    #[error("The record of {instance} can't be written")]
-    Record {
-        /// The instance.
-        instance: InstanceId,
-        /// Why.
-        source: StoreError,
-    },
-    /// The daemon is ending.
-    #[error("The daemon is ending")]
-    Closing,
+    /// Its record is to change.
+    Amend(Amend),
 }
 
 /// What the actor is in the middle of.
@@ -173,7 +130,7 @@ enum Happening {
 /// The actor.
 pub(super) struct Actor {
     pub(super) parts: Arc<Parts>,
-    record: Record,
+    pub(super) record: Record,
     mailbox: mpsc::Receiver<Message>,
     pub(super) phase: Phase,
 }
@@ -195,6 +152,7 @@ impl Actor {
                 message = self.mailbox.recv() => match message {
                     Some(Message::Ask(ask, answer)) => self.answer(ask, answer).await,
                     Some(Message::Hotplug(what)) => self.hotplug(what).await,
+                    Some(Message::Amend(what)) => self.amend(what).await,
                     None => return,
                 },
                 happening = self.phase.next() => match happening {
@@ -215,10 +173,11 @@ impl Actor {
 
     async fn answer(&mut self, ask: Ask, answer: oneshot::Sender<Result<StateChange, AskError>>) {
         let (id, previous) = (self.instance().id, self.instance().state);
-        let done = match decide(previous, self.instance().rebooting, ask) {
-            Verdict::Act => self.act(ask).await,
-            Verdict::Nothing => Ok(()),
-            Verdict::Refuse => Err(AskError::WrongState { instance: id, ask }),
+        let standing = (previous, self.instance().rebooting);
+        let done = match judge(id, standing, self.instance().attributes.protection, ask) {
+            Ok(true) => self.act(ask).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
         };
         let change = done.map(|()| StateChange {
             instance: id,

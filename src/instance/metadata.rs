@@ -79,8 +79,22 @@ impl Facts {
         self.tell_tags(&mut leaves);
         self.tell_networks(&mut leaves, place);
         leaves.insert(DOCUMENT.into(), self.document(place));
-        leaves.insert("dynamic/fws/instance-monitoring".into(), "disabled".into());
+        let monitoring = if self.instance.attributes.monitoring {
+            "enabled"
+        } else {
+            "disabled"
+        };
+        leaves.insert("dynamic/fws/instance-monitoring".into(), monitoring.into());
         leaves
+    }
+
+    /// What an interface is called: the primary one as the instance is.
+    pub(super) fn name(&self, one: &InterfaceFacts, place: &Place) -> String {
+        let address = one.interface.address;
+        match self.interfaces.first() {
+            Some(primary) if primary.interface.id == one.interface.id => place.instance_name(&self.instance, address),
+            _ => place.private_name(address),
+        }
     }
 
     fn tell_instance(&self, leaves: &mut Leaves) {
@@ -156,7 +170,7 @@ impl Facts {
 
     fn tell_networks(&self, leaves: &mut Leaves, place: &Place) {
         if let Some(primary) = self.interfaces.first() {
-            let name = place.private_name(primary.interface.address);
+            let name = self.name(primary, place);
             tell(leaves, "hostname", &name);
             tell(leaves, "local-hostname", &name);
             tell(leaves, "local-ipv4", primary.interface.address);

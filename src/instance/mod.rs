@@ -12,6 +12,8 @@
 
 mod actor;
 mod adopt;
+mod amend;
+mod ask;
 mod capacity;
 mod checks;
 mod copy;
@@ -36,7 +38,8 @@ mod spec;
 mod told;
 mod volumes;
 
-pub use actor::{AskError, StateChange};
+pub use amend::AmendError;
+pub use ask::{AskError, StateChange, judge};
 pub use capacity::{Capacity, InsufficientCapacity};
 pub use checks::{Check, Checked, Checks};
 pub use copy::{CopyError, CopyOrder, Instant as CopyInstant};
@@ -52,7 +55,7 @@ pub use interfaces::{
 pub(crate) use metadata::Facts;
 pub use metadata::InterfaceFacts;
 pub use modify::ModifyVolumeError;
-pub use policy::{Ask, Verdict, decide};
+pub use policy::Ask;
 pub use public_addresses::free as free_public_address;
 pub use record::{ReserveError, View};
 pub use run::{LaunchOrder, LaunchOrderError, Launched, VolumeOrder};
@@ -283,7 +286,7 @@ impl Instances {
         Ok(launched)
     }
 
-    /// Asks the same of several instances: of all, or, if one of them is in a wrong state, of none. Answers when the
+    /// Asks the same of several instances: of all, or, if one of them is in a wrong state or protected, of none. Answers when the
     /// new states are durable; what they lead to goes on by itself.
     ///
     /// # Errors
@@ -292,13 +295,11 @@ impl Instances {
         let mut handles = Vec::with_capacity(ids.len());
         for &id in ids {
             let handle = self.handle(id).ok_or(AskError::NotFound(id))?;
-            let (state, rebooting) = {
+            let (standing, protection) = {
                 let view = handle.view.borrow();
-                (view.state, view.rebooting)
+                ((view.state, view.rebooting), view.protection)
             };
-            if decide(state, rebooting, ask) == Verdict::Refuse {
-                return Err(AskError::WrongState { instance: id, ask });
-            }
+            judge(id, standing, protection, ask)?;
             handles.push(handle);
         }
         let mut answers = Vec::with_capacity(handles.len());

@@ -1,7 +1,7 @@
 //! What a request does in each state, and what becomes of an instance whose machine has ended. Pure: the actor asks.
 
 use super::ending::Ending;
-use crate::model::{InstanceState, ReasonCode, ShutdownBehavior};
+use crate::model::{InstanceState, Protection, ReasonCode, ShutdownBehavior};
 use InstanceState::{Pending, Running, ShuttingDown, Stopped, Stopping, Terminated};
 
 /// What a user asks of an instance.
@@ -69,6 +69,16 @@ pub fn decide(state: InstanceState, rebooting: bool, ask: Ask) -> Verdict {
         (Ask::Terminate { force: true }, ShuttingDown) => Act,
         (Ask::Terminate { force: false }, ShuttingDown) => Nothing,
         (Ask::Terminate { .. }, Terminated) => Nothing,
+    }
+}
+
+/// What protects an instance from a request that would be carried out, by EC2's name.
+pub const fn forbidden(protection: Protection, ask: Ask) -> Option<&'static str> {
+    match ask {
+        Ask::Terminate { .. } if protection.termination => Some("disableApiTermination"),
+        // What is not to be stopped is not to be stopped for good, either.
+        Ask::Stop { .. } | Ask::Terminate { .. } if protection.stop => Some("disableApiStop"),
+        _ => None,
     }
 }
 
@@ -180,6 +190,20 @@ mod tests {
     fn a_reboot_under_way_is_not_begun_again() {
         assert_eq!(decide(Running, true, Ask::Reboot), Verdict::Nothing);
         assert_eq!(decide(Running, true, Ask::Stop { force: false }), Verdict::Act);
+    }
+
+    #[test]
+    fn an_instance_is_protected_from_what_would_take_it_down_and_from_nothing_else() {
+        let of = |termination, stop, ask| forbidden(Protection { termination, stop }, ask);
+        let (stop, terminate) = (Ask::Stop { force: true }, Ask::Terminate { force: true });
+        assert_eq!(of(true, false, terminate), Some("disableApiTermination"));
+        assert_eq!(of(true, false, stop), None);
+        assert_eq!(of(false, true, stop), Some("disableApiStop"));
+        assert_eq!(of(false, true, terminate), Some("disableApiStop"));
+        for ask in [Ask::Start, Ask::Reboot] {
+            assert_eq!(of(true, true, ask), None);
+        }
+        assert!(ASKS.into_iter().all(|ask| of(false, false, ask).is_none()));
     }
 
     #[test]

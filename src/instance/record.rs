@@ -1,11 +1,12 @@
 //! An instance's record: written by its actor alone, durable before anybody hears of it.
 
+use super::amend::AmendError;
 use super::capacity::{Capacity, InsufficientCapacity};
 use super::events::{Events, Happened};
 use super::public_addresses;
 use crate::machine::Machine;
-use crate::model::{Instance, InstanceState, Milestone, ReasonCode, Stage, StateReason};
-use crate::store::{Store, StoreError, instances};
+use crate::model::{Amendment, Instance, InstanceState, Milestone, Protection, ReasonCode, Stage, StateReason};
+use crate::store::{Store, StoreError, instance_attributes, instances};
 use ipnet::Ipv4Net;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -18,6 +19,8 @@ pub struct View {
     pub state: InstanceState,
     /// Whether it is rebooting.
     pub rebooting: bool,
+    /// What holds off requests to take it down.
+    pub protection: Protection,
     /// Its machine, while there is one.
     pub machine: Option<Arc<Machine>>,
 }
@@ -47,6 +50,7 @@ impl Record {
         let view = View {
             state: instance.state,
             rebooting: instance.rebooting,
+            protection: instance.attributes.protection,
             machine: None,
         };
         Self {
@@ -165,6 +169,18 @@ impl Record {
         self.events.tell(self.instance.id, what);
     }
 
+    /// Changes what is no state.
+    pub(super) async fn amend(&mut self, amendment: Amendment) -> Result<(), AmendError> {
+        amendment.check(&self.instance)?;
+        let mut changed = self.instance.clone();
+        amendment.apply(&mut changed);
+        let row = changed.clone();
+        let written = self.store.write(move |tx| instance_attributes::amend(tx, &row));
+        written.await?;
+        self.publish(changed);
+        Ok(())
+    }
+
     async fn change(&mut self, change: impl FnOnce(&mut Instance)) -> Result<(), StoreError> {
         let mut changed = self.instance.clone();
         change(&mut changed);
@@ -177,8 +193,9 @@ impl Record {
     fn publish(&mut self, changed: Instance) {
         let previous = std::mem::replace(&mut self.instance, changed).state;
         let (state, rebooting) = (self.instance.state, self.instance.rebooting);
+        let protection = self.instance.attributes.protection;
         self.view
-            .send_modify(|view| (view.state, view.rebooting) = (state, rebooting));
+            .send_modify(|view| (view.state, view.rebooting, view.protection) = (state, rebooting, protection));
         if previous != state {
             let reason = self.instance.reason.as_ref().map(StateReason::message);
             tracing::info!(instance = %self.instance.id, %previous, %state, reason, "An instance changed its state");

@@ -3,9 +3,9 @@
 use super::capacity::{Capacity, InsufficientCapacity};
 use super::interfaces::{self, InterfaceError, InterfacePlace, LaunchInterface};
 use crate::model::{
-    Attachment, AttachmentState, Image, ImageId, Instance, InstanceId, InstanceState, InstanceStoreMapping,
-    InstanceType, LaunchKey, MetadataOptions, Milestone, Reservation, ReservationId, ResourceId, ShutdownBehavior,
-    SnapshotId, Stage, Tag, Volume, VolumeId, VolumeLimits, VolumeState,
+    Attachment, AttachmentState, Image, ImageId, Instance, InstanceAttributes, InstanceId, InstanceState,
+    InstanceStoreMapping, InstanceType, LaunchKey, MetadataOptions, Milestone, Reservation, ReservationId, ResourceId,
+    ShutdownBehavior, SnapshotId, Stage, Tag, Volume, VolumeId, VolumeLimits, VolumeState,
 };
 use crate::store::{self, StoreError, random_bits};
 use crate::volumes::SpaceError;
@@ -36,6 +36,8 @@ pub struct LaunchOrder {
     pub key: Option<LaunchKey>,
     /// How each guest may ask for metadata.
     pub metadata_options: MetadataOptions,
+    /// What else is said of each.
+    pub attributes: InstanceAttributes,
     /// The network interfaces that each instance gets, the primary first.
     pub interfaces: Vec<(InterfacePlace, LaunchInterface)>,
     /// The token that makes the launch idempotent.
@@ -164,6 +166,7 @@ fn record_instance(
         user_data: order.user_data.clone(),
         key: order.key.clone(),
         metadata_options: order.metadata_options,
+        attributes: order.attributes,
     };
     store::instances::add(connection, &instance)?;
     let requested = Milestone {

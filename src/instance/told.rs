@@ -54,7 +54,12 @@ pub(super) async fn told(parts: &Parts, id: InstanceId) -> Result<Option<Told>, 
     let leases = facts.interfaces.iter().zip(&options);
     Ok(Some(Told {
         leases: leases
-            .map(|(one, set)| (one.interface.mac.to_string(), lease(one, set.as_ref(), place)))
+            .map(|(one, set)| {
+                (
+                    one.interface.mac.to_string(),
+                    lease(one, set.as_ref(), facts.name(one, place)),
+                )
+            })
             .collect(),
         metadata,
         resolver: facts.interfaces.first().and_then(|one| resolver(one, place)),
@@ -117,9 +122,9 @@ fn resolver(one: &InterfaceFacts, place: &Place) -> Option<Resolver> {
     })
 }
 
-fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, place: &Place) -> Lease {
+/// `name` is that which belongs to the interface's address.
+fn lease(one: &InterfaceFacts, set: Option<&DhcpOptions>, name: String) -> Lease {
     let (address, subnet) = (one.interface.address, one.subnet.block.net());
-    let name = place.private_name(address);
     let mut lease = Lease {
         address,
         prefix: subnet.prefix_len(),

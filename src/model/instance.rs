@@ -1,8 +1,8 @@
 //! Instances: their states with EC2's codes, what may follow what, and why a state was left.
 
 use super::{
-    Architecture, AttachmentState, ImageId, InstanceId, InstanceType, KernelId, KeyName, RamdiskId, ReservationId,
-    Stage, VolumeId,
+    Architecture, AttachmentState, ImageId, InstanceAttributes, InstanceId, InstanceType, KernelId, KeyName, RamdiskId,
+    ReservationId, Stage, VolumeId,
 };
 use std::fmt;
 use time::OffsetDateTime;
@@ -234,7 +234,7 @@ pub struct Instance {
     pub launch_index: u32,
     /// The image it came of; which may be gone by now.
     pub image: ImageId,
-    /// What it is made of, as it was when it was launched.
+    /// What it is made of, as its type was when it was given it.
     pub instance_type: InstanceType,
     /// The architecture of its image.
     pub architecture: Architecture,
@@ -264,6 +264,8 @@ pub struct Instance {
     pub key: Option<LaunchKey>,
     /// How its guest may ask for instance metadata.
     pub metadata_options: MetadataOptions,
+    /// What else is said of it.
+    pub attributes: InstanceAttributes,
 }
 
 /// A key pair's name and public key, which stay with an instance when the pair is deleted.
@@ -296,6 +298,34 @@ impl Default for MetadataOptions {
             tokens_required: true,
             hop_limit: 2,
             tags: false,
+        }
+    }
+}
+
+/// What the account says of the metadata options of instances to come, where their launch says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MetadataDefaults {
+    /// See [`MetadataOptions`].
+    pub endpoint: Option<bool>,
+    /// See [`MetadataOptions`].
+    pub tokens_required: Option<bool>,
+    /// See [`MetadataOptions`].
+    pub hop_limit: Option<u8>,
+    /// See [`MetadataOptions`].
+    pub tags: Option<bool>,
+    /// Whether no instance may do without tokens.
+    pub tokens_enforced: Option<bool>,
+}
+
+impl MetadataDefaults {
+    /// What an instance gets of whose options nothing is said.
+    pub fn options(&self) -> MetadataOptions {
+        let ours = MetadataOptions::default();
+        MetadataOptions {
+            endpoint: self.endpoint.unwrap_or(ours.endpoint),
+            tokens_required: self.tokens_required.unwrap_or(ours.tokens_required),
+            hop_limit: self.hop_limit.unwrap_or(ours.hop_limit),
+            tags: self.tags.unwrap_or(ours.tags),
         }
     }
 }

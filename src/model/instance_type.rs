@@ -20,3 +20,21 @@ pub struct InstanceType {
     /// Disks of its own, if it has any.
     pub instance_store: Option<InstanceStore>,
 }
+
+impl InstanceType {
+    /// The type with so many vCPUs instead.
+    #[must_use]
+    pub fn with_cpus(&self, cores: u8, threads_per_core: u8) -> Self {
+        Self {
+            vcpus: cores.saturating_mul(threads_per_core),
+            threads_per_core,
+            ..self.clone()
+        }
+    }
+
+    /// Whole cores.
+    #[must_use]
+    pub fn cores(&self) -> u8 {
+        self.vcpus / self.threads_per_core.max(1)
+    }
+}

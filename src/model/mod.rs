@@ -5,6 +5,7 @@
 
 mod access_key;
 mod address;
+mod amendment;
 mod attachment_state;
 mod block;
 mod device_name;
@@ -16,6 +17,7 @@ mod id;
 mod image;
 mod import;
 mod instance;
+mod instance_attributes;
 mod instance_store;
 mod instance_type;
 mod key_pair;
@@ -34,6 +36,7 @@ mod vpc;
 
 pub use access_key::{AccessKey, AccessKeyId, ParseAccessKeyIdError, Secret};
 pub use address::{AddressAssociation, ElasticAddress, PublicAddress};
+pub use amendment::{Amendment, AmendmentError, must_be_there};
 pub use attachment_state::AttachmentState;
 pub use block::{Block, BlockError};
 pub use device_name::{DeviceName, ParseDeviceNameError};
@@ -54,9 +57,10 @@ pub use image::{
 };
 pub use import::ImportTask;
 pub use instance::{
-    Attachment, Instance, InstanceState, LaunchKey, MetadataOptions, Milestone, ReasonCode, Reservation,
-    ShutdownBehavior, StateReason,
+    Attachment, Instance, InstanceState, LaunchKey, MetadataDefaults, MetadataOptions, Milestone, ReasonCode,
+    Reservation, ShutdownBehavior, StateReason,
 };
+pub use instance_attributes::{CpuCredits, HostnameType, InstanceAttributes, PrivateName, Protection, Upkeep};
 pub use instance_store::{GB, InstanceStore, InstanceStoreMapping, ParseVirtualNameError, VirtualName};
 pub use instance_type::InstanceType;
 pub use key_pair::{KeyName, KeyPair, KeyType, ParseKeyNameError};

@@ -2,13 +2,13 @@
 
 use super::ledger::ObjectKind;
 use crate::model::{
-    AccessKeyId, AddressAssociationId, AddressFamily, AllocationId, Architecture, AttachmentState, Block,
-    DhcpOptionsId, Direction, ExportTaskId, ImageId, ImageOwner, ImageState, ImportTaskId, InstanceId, InstanceState,
-    InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, LaunchTemplateId, LaunchTemplateName, MacAddress,
-    NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId,
+    AccessKeyId, AddressAssociationId, AddressFamily, AllocationId, Architecture, AttachmentState, Block, CpuCredits,
+    DhcpOptionsId, Direction, ExportTaskId, HostnameType, ImageId, ImageOwner, ImageState, ImportTaskId, InstanceId,
+    InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, LaunchTemplateId, LaunchTemplateName,
+    MacAddress, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId,
     ProductCodeKind, RamdiskId, ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId,
     SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, TaskState,
-    VirtualName, VolumeId, VolumeState, VpcId,
+    Upkeep, VirtualName, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::error::Error;
@@ -79,8 +79,8 @@ macro_rules! as_name {
 }
 
 as_name! {
-    AddressFamily Architecture AttachmentState Direction ImageState InstanceState KeyType ObjectKind ProductCodeKind ReasonCode ShutdownBehavior SnapshotState Stage
-    TaskState VolumeState
+    AddressFamily Architecture AttachmentState CpuCredits Direction HostnameType ImageState InstanceState KeyType ObjectKind ProductCodeKind ReasonCode ShutdownBehavior SnapshotState Stage
+    TaskState Upkeep VolumeState
 }
 
 /// A time, to the microsecond.

@@ -1,7 +1,7 @@
 //! Instances and the steps of their last start.
 
-use super::StoreError;
 use super::columns::{Micros, Size};
+use super::{StoreError, instance_attributes};
 use crate::model::{
     Instance, InstanceId, InstanceState, InstanceStore, InstanceType, LaunchKey, MetadataOptions, Milestone,
     ReservationId, ResourceId, Stage, StateReason,
@@ -47,6 +47,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Instance> {
             hop_limit: row.get("metadata_hop_limit")?,
             tags: row.get("metadata_tags")?,
         },
+        attributes: instance_attributes::read(row)?,
     })
 }
 
@@ -118,6 +119,7 @@ pub fn add(connection: &Connection, instance: &Instance) -> Result<(), StoreErro
         instance_store.map(|store| Size(store.disk_size)),
     ])?;
     set_metadata_options(connection, instance.id, instance.metadata_options)?;
+    instance_attributes::put(connection, instance)?;
     update(connection, instance)
 }
 

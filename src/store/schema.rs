@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_product_codes.sql"),
     include_str!("migrations/0013_export_tasks.sql"),
     include_str!("migrations/0014_instance_store.sql"),
+    include_str!("migrations/0015_instance_attributes.sql"),
     include_str!("migrations/0016_launch_templates.sql"),
     include_str!("migrations/0017_more_attributes.sql"),
     include_str!("migrations/0018_access_keys.sql"),

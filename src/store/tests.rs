@@ -12,6 +12,28 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap()
 }
 
+/// None of them as it is when nothing is said.
+fn attributes() -> InstanceAttributes {
+    InstanceAttributes {
+        protection: Protection {
+            termination: true,
+            stop: true,
+        },
+        ebs_optimized: true,
+        ena_support: true,
+        sriov_net_support: true,
+        monitoring: true,
+        auto_recovery: Upkeep::Disabled,
+        reboot_migration: Upkeep::Disabled,
+        private_name: PrivateName {
+            hostname_type: HostnameType::ResourceName,
+            a_record: true,
+            aaaa_record: true,
+        },
+        cpu_credits: Some(CpuCredits::Standard),
+    }
+}
+
 fn instance(reservation: &Reservation, index: u32) -> Instance {
     Instance {
         id: InstanceId::from_random(random_bits()),
@@ -50,6 +72,7 @@ fn instance(reservation: &Reservation, index: u32) -> Instance {
             tokens_required: false,
             ..MetadataOptions::default()
         },
+        attributes: attributes(),
     }
 }
 

@@ -3,9 +3,9 @@
 use super::super::error::Code;
 use super::super::{ApiError, Call};
 use super::wire::WireState;
-use super::{must_exist, not_found, parse_ids};
+use super::{must_exist, not_found, some_ids};
 use crate::chain::chain;
-use crate::instance::{Ask, AskError, ReserveError, StateChange, Verdict, decide};
+use crate::instance::{Ask, AskError, ReserveError, StateChange, judge};
 use crate::model::InstanceId;
 use crate::store;
 use serde::{Deserialize, Serialize};
@@ -111,11 +111,7 @@ pub(super) async fn reboot(call: Call, request: RebootInstances) -> Result<(), A
 }
 
 async fn ask(call: &Call, texts: &[String], ask: Ask) -> Result<Vec<WireChange>, ApiError> {
-    let ids = parse_ids(texts)?;
-    if ids.is_empty() {
-        let message = "The request must contain the parameter InstanceId";
-        return Err(ApiError::new(Code::MissingParameter, message));
-    }
+    let ids = some_ids(texts)?;
     check(call, ids.clone(), ask).await?;
     call.checked()?;
     let changes = call.world.instances.ask(&ids, ask).await.map_err(to_api)?;
@@ -128,12 +124,8 @@ async fn check(call: &Call, ids: Vec<InstanceId>, ask: Ask) -> Result<(), ApiErr
         must_exist(tx, &ids)?;
         for instance in ids.iter().filter_map(|&id| store::instances::get(tx, id).transpose()) {
             let instance = instance?;
-            if decide(instance.state, instance.rebooting, ask) == Verdict::Refuse {
-                return Err(to_api(AskError::WrongState {
-                    instance: instance.id,
-                    ask,
-                }));
-            }
+            let standing = (instance.state, instance.rebooting);
+            judge(instance.id, standing, instance.attributes.protection, ask).map_err(to_api)?;
         }
         Ok(())
     });
@@ -144,6 +136,7 @@ fn to_api(error: AskError) -> ApiError {
     match &error {
         AskError::NotFound(id) => not_found(&[*id]),
         AskError::WrongState { .. } => ApiError::new(Code::IncorrectInstanceState, error.to_string()),
+        AskError::Protected { .. } => ApiError::new(Code::OperationNotPermitted, error.to_string()),
         AskError::Reserve {
             source: ReserveError::Capacity(_),
             ..

@@ -1,17 +1,18 @@
 //! DescribeInstances.
 
-use super::super::filter::{Filter, Filters};
+use super::super::filter::Filters;
 use super::super::instant::instant;
-use super::super::paging::{MAX_RESULTS, Page};
 use super::super::{ApiError, Call};
-use super::wire::{Described, WireReservation};
-use super::{chosen, parse_ids};
+use super::asked::{Asked, Wanted};
+use super::chosen;
+use super::wire::{Described, WireMonitoring, WireReservation};
 use crate::config::Place;
+use crate::model::PrivateName;
 use crate::store;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
-const FILTERS: [&str; 27] = [
+const FILTERS: [&str; 32] = [
     "architecture",
     "availability-zone",
     "block-device-mapping.attach-time",
@@ -29,26 +30,22 @@ const FILTERS: [&str; 27] = [
     "kernel-id",
     "launch-index",
     "launch-time",
+    "maintenance-options.auto-recovery",
     "monitoring-state",
     "owner-id",
+    "private-dns-name-options.enable-resource-name-dns-a-record",
+    "private-dns-name-options.enable-resource-name-dns-aaaa-record",
+    "private-dns-name-options.hostname-type",
     "ramdisk-id",
     "reason",
     "reservation-id",
     "root-device-name",
     "root-device-type",
+    "source-dest-check",
     "state-reason-code",
     "tenancy",
     "virtualization-type",
 ];
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
-pub(super) struct DescribeInstances {
-    instance_ids: Vec<String>,
-    filters: Vec<Filter>,
-    max_results: Option<i64>,
-    next_token: Option<String>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -57,11 +54,8 @@ pub(super) struct DescribedInstances {
     next_token: Option<String>,
 }
 
-pub(super) async fn describe(call: Call, request: DescribeInstances) -> Result<DescribedInstances, ApiError> {
-    let filters = Filters::new(request.filters, &FILTERS, true)?;
-    let ids = parse_ids(&request.instance_ids)?;
-    let (token, size) = (request.next_token.as_deref(), request.max_results);
-    let page = Page::new(call.digest, token, size, &MAX_RESULTS, !ids.is_empty())?;
+pub(super) async fn describe(call: Call, request: Asked) -> Result<DescribedInstances, ApiError> {
+    let Wanted { ids, filters, page } = request.parse(&call, &FILTERS, true)?;
     let place = call.world.config.place.clone();
     let read = call.world.store.read(move |tx| {
         let mut all = Vec::new();
@@ -101,6 +95,9 @@ fn filter_values(described: &Described, name: &str, place: &Place) -> Vec<String
     if let Some(of_volume) = name.strip_prefix("block-device-mapping.") {
         return volume_values(described, of_volume);
     }
+    if let Some(option) = name.strip_prefix("private-dns-name-options.") {
+        return vec![name_option(instance.attributes.private_name, option)];
+    }
     let reason = instance.reason.as_ref();
     let value = match name {
         "architecture" => Some(instance.architecture.name().to_owned()),
@@ -115,19 +112,32 @@ fn filter_values(described: &Described, name: &str, place: &Place) -> Vec<String
         "kernel-id" => instance.kernel.map(|id| id.to_string()),
         "launch-index" => Some(instance.launch_index.to_string()),
         "launch-time" => Some(instant(instance.launched)),
-        "monitoring-state" => Some("disabled".into()),
+        "maintenance-options.auto-recovery" => Some(instance.attributes.auto_recovery.name().into()),
+        "monitoring-state" => Some(WireMonitoring::new(instance.attributes.monitoring).state.into()),
         "owner-id" => Some(place.account().to_owned()),
         "ramdisk-id" => instance.ramdisk.map(|id| id.to_string()),
         "reason" => reason.map(crate::model::StateReason::transition),
         "reservation-id" => Some(instance.reservation.to_string()),
         "root-device-name" => Some(instance.root_device_name.clone()),
         "root-device-type" => Some("ebs".into()),
+        "source-dest-check" => {
+            let primary = described.interfaces.first();
+            primary.map(|primary| primary.interface.source_dest_check.to_string())
+        }
         "state-reason-code" => reason.map(|reason| reason.code.name().to_owned()),
         "tenancy" => Some("default".into()),
         "virtualization-type" => Some("hvm".into()),
         _ => None,
     };
     value.into_iter().collect()
+}
+
+fn name_option(of: PrivateName, option: &str) -> String {
+    match option {
+        "enable-resource-name-dns-a-record" => of.a_record.to_string(),
+        "enable-resource-name-dns-aaaa-record" => of.aaaa_record.to_string(),
+        _ => of.hostname_type.name().into(),
+    }
 }
 
 fn volume_values(described: &Described, name: &str) -> Vec<String> {

@@ -1,10 +1,9 @@
 //! Instance metadata options: in RunInstances, and as ModifyInstanceMetadataOptions changes them.
 
-use super::super::call::dry_run as dry_run_succeeds;
-use super::super::error::Code;
-use super::super::{ApiError, Call, ids};
-use crate::chain::chain;
-use crate::model::{InstanceId, InstanceState, MetadataOptions};
+use super::super::change::{Changed, change as change_on_record, tell};
+use super::super::{ApiError, Call, Code, found};
+use super::metadata_defaults::must_have_tokens;
+use crate::model::{MetadataOptions, must_be_there};
 use crate::store;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +71,7 @@ pub(super) async fn modify(
     call: Call,
     request: ModifyInstanceMetadataOptions,
 ) -> Result<ModifiedMetadataOptions, ApiError> {
-    let id: InstanceId = ids::parse(&request.instance_id, Code::InvalidInstanceIdMalformed)?;
+    let id = found::instance_id(&request.instance_id)?;
     let change = MetadataOptionsRequest {
         http_tokens: request.http_tokens,
         http_put_response_hop_limit: request.http_put_response_hop_limit,
@@ -80,24 +79,16 @@ pub(super) async fn modify(
         http_protocol_ipv6: request.http_protocol_ipv6,
         instance_metadata_tags: request.instance_metadata_tags,
     };
-    let dry_run = call.dry_run;
-    let written = call.world.store.write(move |store| {
-        let instance = store::instances::get(store, id)?;
-        let instance = instance.ok_or_else(|| ids::not_found(Code::InvalidInstanceIdNotFound, "instance", &[id]))?;
-        if matches!(instance.state, InstanceState::ShuttingDown | InstanceState::Terminated) {
-            let message = format!(
-                "The instance '{id}' is {}: its metadata options can't be changed",
-                instance.state
-            );
-            return Err(ApiError::new(Code::IncorrectInstanceState, message));
-        }
+    let written = change_on_record(&call, move |store| {
+        let instance = found::instance(store, id)?;
+        must_be_there(&instance)?;
         let options = change.apply(instance.metadata_options)?;
+        must_have_tokens(&store::metadata_defaults::get(store)?, &options)?;
         store::instances::set_metadata_options(store, id, options)?;
-        if dry_run { Err(dry_run_succeeds()) } else { Ok(options) }
+        Ok(Changed::nothing(options))
     });
     let options = written.await?;
-    let told = call.world.instances.tell(id).await;
-    told.map_err(|error| ApiError::new(Code::Unavailable, chain(&error)))?;
+    tell(&call, [id]).await?;
     Ok(ModifiedMetadataOptions {
         instance_id: id.to_string(),
         instance_metadata_options: options.into(),
@@ -123,17 +114,22 @@ impl MetadataOptionsRequest {
             return Err(ApiError::new(Code::UnsupportedOperation, message));
         }
         if let Some(limit) = self.http_put_response_hop_limit {
-            let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
-            options.hop_limit = fits.ok_or_else(|| {
-                let message = format!("Value ({limit}) for HttpPutResponseHopLimit is invalid: expecting 1 to 64");
-                ApiError::new(Code::InvalidParameterValue, message)
-            })?;
+            options.hop_limit = hop_limit(limit)?;
         }
         Ok(options)
     }
 }
 
-fn one_of(member: &str, value: &str, yes: &str, no: &str) -> Result<bool, ApiError> {
+/// How many hops a token may travel.
+pub(super) fn hop_limit(limit: i64) -> Result<u8, ApiError> {
+    let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
+    fits.ok_or_else(|| {
+        let message = format!("Value ({limit}) for HttpPutResponseHopLimit is invalid: expecting 1 to 64");
+        ApiError::new(Code::InvalidParameterValue, message)
+    })
+}
+
+pub(super) fn one_of(member: &str, value: &str, yes: &str, no: &str) -> Result<bool, ApiError> {
     match value {
         value if value == yes => Ok(true),
         value if value == no => Ok(false),

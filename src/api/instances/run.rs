@@ -1,26 +1,32 @@
 //! RunInstances.
 
+mod options;
+
 use super::super::error::Code;
 use super::super::tagging::{TagSpecification, TagSpecifications};
 use super::super::token::ClientToken;
 use super::super::{ApiError, Call, ids, parameters};
+use super::cpus::CpuOptions;
 use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterfaces};
+use super::kinds;
+use super::metadata_defaults::must_have_tokens;
 use super::metadata_options::MetadataOptionsRequest;
 use super::volumes::{self, Mapping};
 use super::wire::{Described, WireReservation};
 use crate::base64;
 use crate::chain::chain;
-use crate::config::InstanceTypeSpec;
 use crate::instance::{LaunchOrder, LaunchOrderError};
 use crate::model::{
     Architecture, Image, ImageId, ImageState, InstanceType, LaunchKey, MetadataOptions, ShutdownBehavior, Tag,
 };
 use crate::store;
+use options::{
+    CapacityReservation, CreditSpecification, Enclaves, Hibernation, Maintenance, Monitoring, Placement, PrivateName,
+};
 use rusqlite::Connection;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-/// What an instance is when nothing is said.
-const DEFAULT_TYPE: &str = "t3.micro";
 /// The most instances of one launch.
 const MAX_COUNT: i64 = 1000;
 /// The most user data, in bytes, as EC2 has it.
@@ -39,7 +45,8 @@ pub(super) struct RunInstances {
     tag_specifications: Vec<TagSpecification>,
     instance_initiated_shutdown_behavior: Option<String>,
     user_data: Option<String>,
-    placement: Option<Placement>,
+    #[serde(default)]
+    placement: Placement,
     key_name: Option<String>,
     subnet_id: Option<String>,
     #[serde(default)]
@@ -54,12 +61,24 @@ pub(super) struct RunInstances {
     /// Tags of the instances that say which template they were launched by.
     #[serde(skip)]
     pub(super) template_tags: Vec<Tag>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Placement {
-    availability_zone: Option<String>,
+    #[serde(default)]
+    disable_api_termination: bool,
+    #[serde(default)]
+    disable_api_stop: bool,
+    #[serde(default)]
+    ebs_optimized: bool,
+    monitoring: Option<Monitoring>,
+    #[serde(default)]
+    cpu_options: CpuOptions,
+    credit_specification: Option<CreditSpecification>,
+    #[serde(default)]
+    maintenance_options: Maintenance,
+    #[serde(default)]
+    private_dns_name_options: PrivateName,
+    capacity_reservation_specification: Option<CapacityReservation>,
+    hibernation_options: Option<Hibernation>,
+    enclave_options: Option<Enclaves>,
+    instance_market_options: Option<IgnoredAny>,
 }
 
 pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReservation, ApiError> {
@@ -84,17 +103,10 @@ pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReserva
 async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiError> {
     let (min, max) = counts(request.min_count, request.max_count)?;
     let image = image(call, request.image_id.as_deref()).await?;
-    let instance_type = instance_type(call, request.instance_type.as_deref(), &image)?;
+    let instance_type = instance_type(call, &request, &image)?;
+    request.must_be_possible(&call.world.config.place)?;
+    let attributes = request.attributes(&call.world)?;
     let tags = TagSpecifications::new(request.tag_specifications, &["instance", "volume", "network-interface"])?;
-    if let Some(zone) = request.placement.and_then(|placement| placement.availability_zone)
-        && zone != call.world.config.place.zone()
-    {
-        let message = format!(
-            "Invalid availability zone: [{zone}]; this host is {}",
-            call.world.config.place.zone()
-        );
-        return Err(ApiError::new(Code::InvalidParameterValue, message));
-    }
     let token = ClientToken::new(request.client_token, call.digest)?;
     let interface = InterfaceRequest {
         subnet_id: request.subnet_id,
@@ -104,13 +116,15 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         network_interfaces: request.network_interfaces,
     };
     let wanted = WantedInterfaces::new(interface, max, tags.of("network-interface").to_vec())?;
-    let key_name = request.key_name;
+    let (key_name, asked) = (request.key_name, request.metadata_options);
     let (devices, mappings) = ((image.clone(), instance_type.clone()), request.block_device_mappings);
     let found = call.world.store.read(move |tx| {
         let devices = volumes::order(tx, (&devices.0, &devices.1), mappings)?;
-        Ok::<_, ApiError>((wanted.order(tx)?, key(tx, key_name.as_deref())?, devices))
+        let metadata_options = metadata_options(tx, &asked)?;
+        let key = key(tx, key_name.as_deref())?;
+        Ok::<_, ApiError>((wanted.order(tx)?, key, devices, metadata_options))
     });
-    let (interfaces, key, devices) = found.await?;
+    let (interfaces, key, devices, metadata_options) = found.await?;
     Ok(LaunchOrder {
         volumes: devices.volumes,
         instance_store: devices.instance_store,
@@ -121,7 +135,8 @@ async fn order(call: &Call, request: RunInstances) -> Result<LaunchOrder, ApiErr
         shutdown_behavior: behavior(request.instance_initiated_shutdown_behavior.as_deref())?,
         user_data: request.user_data.map(|data| user_data(&data)).transpose()?,
         key,
-        metadata_options: request.metadata_options.apply(MetadataOptions::default())?,
+        metadata_options,
+        attributes,
         interfaces,
         client_token: token.map(|token| token.token),
         request_digest: call.digest.to_string(),
@@ -155,30 +170,26 @@ async fn image(call: &Call, id: Option<&str>) -> Result<Image, ApiError> {
     Ok(image)
 }
 
-fn instance_type(call: &Call, name: Option<&str>, image: &Image) -> Result<InstanceType, ApiError> {
-    let name = name.unwrap_or(DEFAULT_TYPE);
-    let spec = call.world.types.get(name).ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-        let message = format!("Invalid value '{shown}' for InstanceType: DescribeInstanceTypes lists those there are");
-        invalid(message)
-    })?;
+fn instance_type(call: &Call, request: &RunInstances, image: &Image) -> Result<InstanceType, ApiError> {
+    let name = request.type_name();
+    let whole = kinds::named(&call.world, name, Code::InvalidParameterValue)?;
     if image.architecture != Architecture::X86_64 {
         let of = image.architecture.name();
         let message = format!("The architecture '{of}' of the image does not match the x86_64 of the type {name}");
         return Err(invalid(message));
     }
-    to_model(spec).ok_or_else(|| invalid(format!("The instance type {name} is larger than a machine can be")))
+    Ok(match request.cpu_options.of(&whole)? {
+        Some((cores, threads_per_core)) => whole.with_cpus(cores, threads_per_core),
+        None => whole,
+    })
 }
 
-fn to_model(spec: &InstanceTypeSpec) -> Option<InstanceType> {
-    Some(InstanceType {
-        name: spec.name.clone(),
-        vcpus: spec.vcpus.try_into().ok()?,
-        threads_per_core: spec.threads_per_core.try_into().ok()?,
-        memory: spec.memory_mib.checked_mul(1 << 20)?,
-        network_mbps: spec.network_mbps,
-        instance_store: spec.instance_store,
-    })
+/// What the request says, and the account where it says nothing.
+fn metadata_options(store: &Connection, request: &MetadataOptionsRequest) -> Result<MetadataOptions, ApiError> {
+    let defaults = store::metadata_defaults::get(store)?;
+    let options = request.apply(defaults.options())?;
+    must_have_tokens(&defaults, &options)?;
+    Ok(options)
 }
 
 /// The key pair of that name, as the guest gets it.
@@ -201,7 +212,7 @@ fn key(store: &Connection, name: Option<&str>) -> Result<Option<LaunchKey>, ApiE
     }))
 }
 
-fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
+pub(super) fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
     let Some(name) = name else {
         return Ok(ShutdownBehavior::default());
     };
@@ -209,7 +220,8 @@ fn behavior(name: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
         .ok_or_else(|| invalid("InstanceInitiatedShutdownBehavior must be stop or terminate".into()))
 }
 
-fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
+/// User data, as the guest reads it.
+pub(super) fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
     let data = base64::decode(text).ok_or_else(|| invalid("Invalid BASE64 encoding of user data".into()))?;
     if data.len() > MAX_USER_DATA {
         return Err(invalid(format!("User data is limited to {MAX_USER_DATA} bytes")));

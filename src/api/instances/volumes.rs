@@ -125,7 +125,7 @@ impl Devices {
 }
 
 /// Whether both names are one device's.
-fn is_same(asked: &str, there: &str) -> bool {
+pub(super) fn is_same(asked: &str, there: &str) -> bool {
     asked == there || asked.parse().is_ok_and(|name: DeviceName| name.is_that_of(there))
 }
 

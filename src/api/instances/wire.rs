@@ -6,7 +6,10 @@ use super::interface_wire::{WireGroup, WireInterface};
 use super::metadata_options::WireMetadataOptions;
 use crate::config::Place;
 use crate::instance::InterfaceFacts;
-use crate::model::{Attachment, Instance, InstanceState, Reservation, Tag, Volume, VolumeState};
+use crate::model::{
+    Attachment, Instance, InstanceAttributes, InstanceState, InstanceType, PrivateName, Reservation, StateReason, Tag,
+    Volume, VolumeState,
+};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -88,6 +91,11 @@ pub(super) struct WireInstance {
     ebs_optimized: bool,
     ena_support: bool,
     cpu_options: WireCpuOptions,
+    maintenance_options: WireMaintenance,
+    private_dns_name_options: WirePrivateName,
+    hibernation_options: WireHibernation,
+    enclave_options: WireEnclaves,
+    sriov_net_support: Option<&'static str>,
     platform_details: &'static str,
     usage_operation: &'static str,
     boot_mode: &'static str,
@@ -112,8 +120,16 @@ struct WirePlacement {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireMonitoring {
-    state: &'static str,
+pub(super) struct WireMonitoring {
+    pub(super) state: &'static str,
+}
+
+impl WireMonitoring {
+    /// `Monitoring`.
+    pub(super) const fn new(on: bool) -> Self {
+        let state = if on { "enabled" } else { "disabled" };
+        Self { state }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -125,7 +141,35 @@ struct WireCpuOptions {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireMapping {
+struct WireMaintenance {
+    auto_recovery: &'static str,
+    reboot_migration: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WirePrivateName {
+    hostname_type: &'static str,
+    enable_resource_name_dns_a_record: bool,
+    #[serde(rename = "EnableResourceNameDnsAAAARecord")]
+    enable_resource_name_dns_aaaa_record: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireHibernation {
+    configured: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireEnclaves {
+    enabled: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WireMapping {
     device_name: String,
     ebs: WireEbs,
 }
@@ -163,17 +207,14 @@ impl Described {
     pub(super) fn to_wire(&self, place: &Place) -> WireInstance {
         let instance = &self.instance;
         let reason = instance.reason.as_ref();
-        let threads = instance.instance_type.threads_per_core.max(1);
+        let attributes = &instance.attributes;
         let primary = self.interfaces.first();
         WireInstance {
             instance_id: instance.id.to_string(),
             image_id: instance.image.to_string(),
             state: instance.state.into(),
-            state_reason: reason.map(|reason| WireReason {
-                code: reason.code.name(),
-                message: reason.message(),
-            }),
-            state_transition_reason: reason.map(crate::model::StateReason::transition).unwrap_or_default(),
+            state_reason: reason.map(Into::into),
+            state_transition_reason: reason.map(StateReason::transition).unwrap_or_default(),
             instance_type: instance.instance_type.name.clone(),
             architecture: instance.architecture.name(),
             ami_launch_index: instance.launch_index,
@@ -181,14 +222,10 @@ impl Described {
             client_token: instance.client_token.clone().unwrap_or_default(),
             kernel_id: instance.kernel.map(|id| id.to_string()),
             ramdisk_id: instance.ramdisk.map(|id| id.to_string()),
-            placement: WirePlacement {
-                availability_zone: place.zone().to_owned(),
-                group_name: "",
-                tenancy: "default",
-            },
-            monitoring: WireMonitoring { state: "disabled" },
+            placement: place.into(),
+            monitoring: WireMonitoring::new(attributes.monitoring),
             private_dns_name: primary
-                .map(|one| place.private_name(one.interface.address))
+                .map(|one| place.instance_name(instance, one.interface.address))
                 .unwrap_or_default(),
             public_dns_name: "",
             product_codes: [],
@@ -210,17 +247,66 @@ impl Described {
             block_device_mappings: self.volumes.iter().map(WireMapping::from).collect(),
             virtualization_type: "hvm",
             hypervisor: "xen",
-            ebs_optimized: false,
-            ena_support: false,
-            cpu_options: WireCpuOptions {
-                core_count: instance.instance_type.vcpus / threads,
-                threads_per_core: threads,
-            },
+            ebs_optimized: attributes.ebs_optimized,
+            ena_support: attributes.ena_support,
+            cpu_options: (&instance.instance_type).into(),
+            maintenance_options: attributes.into(),
+            private_dns_name_options: attributes.private_name.into(),
+            hibernation_options: WireHibernation { configured: false },
+            enclave_options: WireEnclaves { enabled: false },
+            sriov_net_support: attributes.sriov_net_support.then_some("simple"),
             platform_details: "Linux/UNIX",
             usage_operation: "RunInstances",
             boot_mode: "legacy-bios",
             current_instance_boot_mode: "legacy-bios",
             tags: self.tags.iter().cloned().map(WireTag::from).collect(),
+        }
+    }
+}
+
+impl From<&StateReason> for WireReason {
+    fn from(reason: &StateReason) -> Self {
+        Self {
+            code: reason.code.name(),
+            message: reason.message(),
+        }
+    }
+}
+
+impl From<&Place> for WirePlacement {
+    fn from(place: &Place) -> Self {
+        Self {
+            availability_zone: place.zone().to_owned(),
+            group_name: "",
+            tenancy: "default",
+        }
+    }
+}
+
+impl From<&InstanceType> for WireCpuOptions {
+    fn from(of: &InstanceType) -> Self {
+        Self {
+            core_count: of.cores(),
+            threads_per_core: of.threads_per_core,
+        }
+    }
+}
+
+impl From<&InstanceAttributes> for WireMaintenance {
+    fn from(attributes: &InstanceAttributes) -> Self {
+        Self {
+            auto_recovery: attributes.auto_recovery.name(),
+            reboot_migration: attributes.reboot_migration.name(),
+        }
+    }
+}
+
+impl From<PrivateName> for WirePrivateName {
+    fn from(name: PrivateName) -> Self {
+        Self {
+            hostname_type: name.hostname_type.name(),
+            enable_resource_name_dns_a_record: name.a_record,
+            enable_resource_name_dns_aaaa_record: name.aaaa_record,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! ModifyNetworkInterfaceAttribute, DescribeNetworkInterfaceAttribute, ResetNetworkInterfaceAttribute.
 
+use super::super::attribute::{Attribute, several};
 use super::super::{ApiError, Call, Code, found, ids};
 use super::describe::{WireAttachment, WireGroup};
 use super::order::{few, groups};
@@ -8,13 +9,6 @@ use crate::model::{NetworkInterface, NetworkInterfaceAttachmentId, SecurityGroup
 use crate::store;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-
-/// `AttributeValue` and `AttributeBooleanValue`.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Attribute<T> {
-    value: T,
-}
 
 /// `NetworkInterfaceAttachmentChanges`.
 #[derive(Deserialize)]
@@ -36,7 +30,7 @@ pub(super) struct ModifyNetworkInterfaceAttribute {
 }
 
 /// One change, as EC2 wants it.
-enum Change {
+pub(in super::super) enum Change {
     Description(String),
     SourceDestCheck(bool),
     Groups(Vec<SecurityGroupId>),
@@ -46,14 +40,22 @@ enum Change {
 pub(super) async fn modify(call: Call, request: ModifyNetworkInterfaceAttribute) -> Result<(), ApiError> {
     let id = found::interface_id(&request.network_interface_id)?;
     let new = Change::new(request)?;
-    let changed = change(&call, move |store| {
-        let interface = found::interface(store, id)?;
+    carry_out(&call, move |store| found::interface(store, id), new).await
+}
+
+/// Changes an attribute of an interface; it is in force when this returns.
+pub(in super::super) async fn carry_out<F>(call: &Call, find: F, new: Change) -> Result<(), ApiError>
+where
+    F: FnOnce(&Connection) -> Result<NetworkInterface, ApiError> + Send + 'static,
+{
+    let changed = change(call, move |store| {
+        let interface = find(store)?;
         new.apply(store, &interface)?;
         let vpc = vpc_of(store, &interface)?;
         Ok(Changed::vpc(vpc, instance_of(&interface)))
     });
     let instance = changed.await?;
-    tell(&call, instance).await
+    tell(call, instance).await
 }
 
 impl Change {
@@ -67,10 +69,7 @@ impl Change {
         ) {
             (Some(description), None, None, None) => Ok(Self::Description(description.value)),
             (None, Some(check), None, None) => Ok(Self::SourceDestCheck(check.value)),
-            (None, None, Some(groups), None) => {
-                let ids = ids::parse_all(&groups, Code::InvalidGroupIdMalformed)?;
-                Ok(Self::Groups(ids))
-            }
+            (None, None, Some(groups), None) => Self::groups(&groups),
             (None, None, None, Some(changes)) => {
                 let id = changes.attachment_id;
                 let id = id
@@ -86,11 +85,14 @@ impl Change {
                 let message = "Name an attribute to change: Description, SourceDestCheck, Groups or Attachment";
                 Err(ApiError::new(Code::MissingParameter, message))
             }
-            _ => {
-                let message = "Fields for multiple attribute types specified: change one at a time";
-                Err(ApiError::new(Code::InvalidParameterCombination, message))
-            }
+            _ => Err(several()),
         }
+    }
+
+    /// The groups of these ids instead of those that it is in.
+    pub(in super::super) fn groups(texts: &[String]) -> Result<Self, ApiError> {
+        let ids = ids::parse_all(texts, Code::InvalidGroupIdMalformed)?;
+        Ok(Self::Groups(ids))
     }
 
     fn apply(self, store: &Connection, interface: &NetworkInterface) -> Result<(), ApiError> {

@@ -8,13 +8,13 @@ mod describe;
 mod ipv6;
 mod order;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-pub(super) use order::{AddressSpecification, InterfaceMembers, WantedInterface};
+pub(super) use attributes::{Change as InterfaceChange, carry_out as change_interface};
+pub(super) use order::{AddressSpecification, InterfaceMembers, MAX_GROUPS, WantedInterface};
 
-use super::change::{Changed, change};
-use super::{ApiError, Call, Code, Operation, found, ids, listing};
-use crate::chain::chain;
+use super::change::{Changed, change, tell};
+use super::{ApiError, Code, Operation, found, ids, listing};
 use crate::instance::InterfaceError;
 use crate::model::{InstanceId, NetworkInterface, VpcId};
 use rusqlite::Connection;
@@ -64,13 +64,4 @@ fn vpc_of(store: &Connection, interface: &NetworkInterface) -> Result<VpcId, Api
 /// Where an interface is attached, whether it is still coming or going.
 fn instance_of(interface: &NetworkInterface) -> Option<InstanceId> {
     interface.attachment.as_ref().map(|attachment| attachment.instance)
-}
-
-/// Has guests know what changed.
-async fn tell(call: &Call, instances: impl IntoIterator<Item = InstanceId>) -> Result<(), ApiError> {
-    for id in instances {
-        let told = call.world.instances.tell(id).await;
-        told.map_err(|error| ApiError::new(Code::Unavailable, chain(&error)))?;
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::net::Ipv4Addr;
 
 /// The most groups of an interface, as EC2 has it by default.
-const MAX_GROUPS: usize = 5;
+pub(in super::super) const MAX_GROUPS: usize = 5;
 
 /// `PrivateIpAddressSpecification`.
 #[derive(Deserialize)]

@@ -55,7 +55,7 @@ async fn attach_on_record(world: &TestWorld, interface: NetworkInterfaceId) -> S
 }
 
 /// A world with a stopped instance that the daemon has taken up: its id, its subnet's and its primary interface's.
-async fn world_with_instance() -> (TestWorld, String, String, String) {
+pub(in super::super::super) async fn world_with_instance() -> (TestWorld, String, String, String) {
     let (world, _, subnet) = world().await;
     let primary = create(&world, json!({"SubnetId": subnet})).await;
     let primary = text(&primary, "NetworkInterfaceId");

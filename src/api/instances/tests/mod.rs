@@ -1,6 +1,9 @@
 //! The operations on instances, without guests: there is no monitor beside the test program, so every start fails, and
 //! what a failed start leaves is seen as well.
 
+mod attributes;
+mod options;
+
 use super::super::testing::TestWorld;
 use crate::config::Config;
 use crate::model::{ImageId, SnapshotId};

@@ -38,6 +38,8 @@ impl Asked {
             .config("[ec2]\nlisten = \"127.0.0.1:8773\"\n[capacity]\nvcpu_overcommit = 32\n")
             // Our guests know no power button: they are forced soon.
             .stop_time_limit("1s")
+            // Clients look every quarter of a minute.
+            .terminated_retention("1m")
             .start();
         if let Some(network) = daemon.network() {
             network.ip("link set lo up");
@@ -97,6 +99,9 @@ impl Asked {
 
     fn finish(self) {
         self.daemon.run_kiln(&["images", "rm", "--yes", &self.image]);
+        if let Some(network) = self.daemon.network() {
+            network.ip("link set lo down");
+        }
         self.daemon.finish();
     }
 }

@@ -28,6 +28,7 @@ pub struct Setup {
     place: PathBuf,
     config: String,
     stop_time_limit: &'static str,
+    terminated_retention: &'static str,
 }
 
 impl Setup {
@@ -48,6 +49,7 @@ impl Setup {
             place,
             config: String::new(),
             stop_time_limit: "2m",
+            terminated_retention: "5s",
         }
     }
 
@@ -62,6 +64,13 @@ impl Setup {
     #[must_use]
     pub fn stop_time_limit(mut self, span: &'static str) -> Self {
         self.stop_time_limit = span;
+        self
+    }
+
+    /// With another time for which terminated instances are still described.
+    #[must_use]
+    pub fn terminated_retention(mut self, span: &'static str) -> Self {
+        self.terminated_retention = span;
         self
     }
 
@@ -89,9 +98,9 @@ impl Setup {
         let number = DAEMONS.fetch_add(1, Ordering::Relaxed);
         let uid = FIRST_UID + (std::process::id() % 65536) * 16 * UIDS + number * UIDS;
         let config = format!(
-            "{}\n[lifecycle]\nstop_time_limit = \"{}\"\nterminated_retention = \"5s\"\n\
+            "{}\n[lifecycle]\nstop_time_limit = \"{}\"\nterminated_retention = \"{}\"\n\
              [vmm]\nuids = {{ first = {uid}, count = {UIDS} }}\n",
-            self.config, self.stop_time_limit
+            self.config, self.stop_time_limit, self.terminated_retention
         );
         fs::write(folder.path().join("kiln.toml"), config).expect("The configuration can be written");
         let mut daemon = Daemon {

@@ -5,7 +5,8 @@
 
 use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
 use serde_json::Value;
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -82,9 +83,10 @@ impl Asked {
         }
     }
 
-    /// Runs a program where the endpoint is; it must succeed. Gives what it said.
+    /// Runs a program where the endpoint is; it must succeed. The operations that it asked for are on the client's page.
     #[track_caller]
-    fn tell(&self, program: &Path, arguments: &[&str]) -> String {
+    fn tell(&self, client: &str, program: &Path, arguments: &[&str]) {
+        let before = self.daemon.log().len();
         let mut command = Command::new(program);
         command.args(arguments).envs(self.environment.iter().cloned());
         if let Some(network) = self.daemon.network() {
@@ -94,7 +96,18 @@ impl Asked {
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{command:?}: {said}");
         print!("{said}");
-        said
+        is_written_down(client, &operations(&self.daemon.log()[before..]));
+    }
+
+    /// Runs a script of Python's.
+    #[track_caller]
+    fn tell_python(&self, client: &str, script: &str) {
+        let script = scripts().join(script);
+        self.tell(
+            client,
+            &programs().join("python"),
+            &[script.to_str().unwrap(), &self.image],
+        );
     }
 
     fn finish(self) {
@@ -103,6 +116,27 @@ impl Asked {
             network.ip("link set lo down");
         }
         self.daemon.finish();
+    }
+}
+
+/// The operations of EC2's that the daemon carried out, by its log.
+fn operations(log: &str) -> BTreeSet<&str> {
+    let done = log.lines().filter(|line| line.contains("kiln::wire::dispatch: Done"));
+    done.filter_map(|line| line.split("operation=\"").nth(1)?.split('"').next())
+        .collect()
+}
+
+/// Holds a client's page against what it asked for: docs/operations.md is made of these pages.
+#[track_caller]
+fn is_written_down(client: &str, operations: &BTreeSet<&str>) {
+    let path = scripts().join("operations").join(client);
+    let text: String = operations.iter().map(|operation| format!("{operation}\n")).collect();
+    if fs::read_to_string(&path).unwrap_or_default() != text {
+        fs::write(&path, text).unwrap();
+        panic!(
+            "{} was stale; it is written anew and wants to be committed",
+            path.display()
+        );
     }
 }
 
@@ -115,7 +149,11 @@ fn the_aws_cli_leads_an_instance_through_its_life() {
     let asked = Asked::new();
     // Version 1, and Debian's version 2.
     for aws in [programs.join("aws"), PathBuf::from("/usr/bin/aws")] {
-        asked.tell(&scripts().join("aws-cli"), &[aws.to_str().unwrap(), &asked.image]);
+        asked.tell(
+            "aws-cli",
+            &scripts().join("aws-cli"),
+            &[aws.to_str().unwrap(), &asked.image],
+        );
     }
     asked.finish();
 }
@@ -126,8 +164,7 @@ fn boto3_waits_for_all_that_it_can_wait_for() {
         return;
     }
     let asked = Asked::new();
-    let script = scripts().join("waiters.py");
-    asked.tell(&programs().join("python"), &[script.to_str().unwrap(), &asked.image]);
+    asked.tell_python("boto3", "waiters.py");
     asked.finish();
 }
 
@@ -137,7 +174,6 @@ fn terraforms_resources_are_made_read_changed_and_deleted() {
         return;
     }
     let asked = Asked::new();
-    let script = scripts().join("terraform.py");
-    asked.tell(&programs().join("python"), &[script.to_str().unwrap(), &asked.image]);
+    asked.tell_python("terraform", "terraform.py");
     asked.finish();
 }

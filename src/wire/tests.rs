@@ -6,6 +6,7 @@ use crate::api::operations;
 use crate::api::testing::TestWorld;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 fn served() -> Vec<&'static str> {
@@ -39,25 +40,43 @@ fn no_request_of_the_right_form_gets_a_5xx() {
     done.unwrap();
 }
 
+/// Which clients ask for an operation in tests: each has a page in `tests/clients/operations`, which its test holds to be true.
+fn clients() -> BTreeMap<String, Vec<String>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/operations");
+    let mut clients: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut pages: Vec<_> = std::fs::read_dir(folder).unwrap().map(|page| page.unwrap()).collect();
+    pages.sort_by_key(std::fs::DirEntry::file_name);
+    for page in pages {
+        for operation in std::fs::read_to_string(page.path()).unwrap().lines() {
+            let client = page.file_name().to_string_lossy().into_owned();
+            clients.entry(operation.to_owned()).or_default().push(client);
+        }
+    }
+    clients
+}
+
 /// The text of `docs/operations.md`.
 fn coverage() -> String {
-    let served = served();
+    let (served, clients) = (served(), clients());
     let known: Vec<&str> = EC2.names().filter(|name| EC2.input(name).is_some()).collect();
     let others = EC2.names().count() - known.len();
     let mut text = format!(
         "# Operations\n\n\
          EC2 has {} operations; kiln serves {} of them. This page is written by a test (`cargo test -p kiln wire::`).\n\n\
          `POST /<Operation>` on the socket takes what `aws ec2 <operation> --cli-input-json` takes, and answers what\n\
-         `--output json` prints. A request is checked against EC2's model first. A member that EC2 has and kiln does not\n\
-         serve is answered with `UnsupportedOperation`, as is an operation; what EC2 does not have, with\n\
-         `UnknownParameter` or `InvalidAction`.\n\n\
-         | operation | served |\n|---|---|\n",
+         `--output json` prints; the query endpoint takes and answers the same in EC2's own query protocol. A request is\n\
+         checked against EC2's model first. A member that EC2 has and kiln does not serve is answered with\n\
+         `UnsupportedOperation`, as is an operation; what EC2 does not have, with `UnknownParameter` or `InvalidAction`.\n\n\
+         The last column says which of EC2's own clients ask for an operation in tests against a running daemon:\n\
+         `tests/clients` has what they are told to do. All that is served has tests of its own beside its code.\n\n\
+         | operation | served | asked by |\n|---|---|---|\n",
         EC2.names().count(),
         served.len(),
     );
     for name in known {
         let mark = if served.contains(&name) { "yes" } else { "" };
-        writeln!(text, "| {name} | {mark} |").unwrap();
+        let by = clients.get(name).map(|clients| clients.join(", ")).unwrap_or_default();
+        writeln!(text, "| {name} | {mark} | {by} |").unwrap();
     }
     writeln!(
         text,

@@ -6,7 +6,7 @@ use super::super::paging::{MAX_RESULTS, Page};
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call};
 use super::{WireProductCode, image_not_found, parse_image_id};
-use crate::config::Place;
+use crate::config::{ImageAlias, ImageAliases, Place};
 use crate::model::{
     Architecture, GIB, Grantee, Image, ImageOwner, ImageState, KernelImage, RamdiskImage, ResourceId, Tag,
 };
@@ -43,6 +43,9 @@ pub(super) struct DescribedImages {
 struct WireImage {
     #[serde(skip)]
     owner: ImageOwner,
+    /// By what names and owners it is found beside its own.
+    #[serde(skip)]
+    alias: Option<ImageAlias>,
     image_id: String,
     image_location: String,
     image_type: &'static str,
@@ -152,6 +155,7 @@ impl WireImage {
             // Another's image is here because everybody may launch it.
             public: common.owner != ImageOwner::Account,
             owner: common.owner,
+            alias: None,
             state: "available",
             state_reason: None,
             deprecation_time: None,
@@ -234,7 +238,12 @@ impl WireImage {
     fn is_of(&self, owners: &[String]) -> bool {
         let is = |owner: &String| match owner.as_str() {
             "self" => self.owner == ImageOwner::Account,
-            owner => self.image_owner_alias == Some(owner) || self.owner_id == owner,
+            owner => {
+                let elsewhere = self.alias.iter().flat_map(|alias| &alias.owners);
+                self.image_owner_alias == Some(owner)
+                    || self.owner_id == owner
+                    || elsewhere.into_iter().any(|own| own == owner)
+            }
         };
         owners.is_empty() || owners.iter().any(is)
     }
@@ -301,7 +310,10 @@ impl WireImage {
             "virtualization-type" => self.virtualization_type.into(),
             "description" => return self.description.iter().cloned().collect(),
             "kernel-id" => return self.kernel_id.iter().cloned().collect(),
-            "name" => return self.name.iter().cloned().collect(),
+            "name" => {
+                let elsewhere = self.alias.iter().flat_map(|alias| &alias.names);
+                return self.name.iter().chain(elsewhere).cloned().collect();
+            }
             "owner-alias" => return self.image_owner_alias.iter().map(ToString::to_string).collect(),
             "product-code" => {
                 return self
@@ -321,6 +333,12 @@ impl WireImage {
             _ => return Vec::new(),
         };
         vec![one]
+    }
+
+    /// Scripts that were written for EC2 ask for others' images by their names there; the account's own have none.
+    fn find_alias(&mut self, aliases: &ImageAliases) {
+        let name = self.name.as_deref().filter(|_| self.owner != ImageOwner::Account);
+        self.alias = name.and_then(|name| aliases.of(name)).cloned();
     }
 
     fn passes(&self, filters: &Filters) -> bool {
@@ -356,6 +374,9 @@ pub(super) async fn describe(call: Call, request: DescribeImages) -> Result<Desc
     let page = Page::new(call.digest, token, size, &MAX_RESULTS, !ids.is_empty())?;
     let place = call.world.config.place.clone();
     let mut all = call.world.store.read(move |store| list(store, &place)).await?;
+    for image in all.values_mut() {
+        image.find_alias(&call.world.image_aliases);
+    }
     if let Some(missing) = ids.iter().find(|id| !all.contains_key(&id.to_string())) {
         return Err(image_not_found(*missing));
     }

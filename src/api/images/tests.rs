@@ -1,6 +1,8 @@
 //! Images made of snapshots.
 
 use super::super::testing::{TestWorld, file};
+use crate::model::ImageOwner;
+use crate::store;
 use serde_json::{Value, json};
 
 /// A world with a completed snapshot of 3 GiB in it.
@@ -335,4 +337,31 @@ async fn a_disabled_image_is_hidden_private_and_not_launched_until_it_is_enabled
     world.call("ModifyImageAttribute", share).await.unwrap();
     let missing = json!({"ImageId": "ami-0123456789abcdef0"});
     assert_eq!(world.refused("DisableImage", missing).await, "InvalidAMIID.NotFound");
+}
+
+#[tokio::test]
+async fn a_quick_start_image_is_found_by_the_name_and_owner_that_it_has_on_ec2() {
+    let world = TestWorld::new().await;
+    world.tiny_image().await;
+    let count = async |owner: &str, name: &str| {
+        let filters = json!([{"Name": "name", "Values": [name]}]);
+        let request = json!({"Owners": [owner], "Filters": filters});
+        let answer = world.call("DescribeImages", request).await.unwrap();
+        answer["Images"].as_array().unwrap().len()
+    };
+    let debian = ("136693071363", "debian-12-amd64-*");
+    assert_eq!(count(debian.0, debian.1).await, 0);
+    for (owner, found) in [(ImageOwner::Account, 0), (ImageOwner::QuickStart, 1)] {
+        let change = world.world.store.write(move |store| {
+            let mut image = store::images::get(store, TestWorld::TINY_IMAGE)?.unwrap();
+            store::images::remove(store, image.id)?;
+            image.name = "debian-12".into();
+            image.owner = owner;
+            store::images::put(store, &image)
+        });
+        change.await.unwrap();
+        assert_eq!(count(debian.0, debian.1).await, found);
+    }
+    assert_eq!(count("amazon", "debian-12").await, 1);
+    assert_eq!(count(debian.0, "ubuntu*").await, 0);
 }

@@ -324,7 +324,9 @@ impl Daemon {
         );
     }
 
-    fn log(&self) -> String {
+    /// What it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("kilnd.log")).unwrap_or_default()
     }
 

@@ -41,10 +41,8 @@ impl Asked {
             .stop_time_limit("1s")
             // Clients look every quarter of a minute.
             .terminated_retention("1m")
+            .loopback()
             .start();
-        if let Some(network) = daemon.network() {
-            network.ip("link set lo up");
-        }
         let home = tempfile::tempdir().unwrap();
         let kernel = small_guest("wait", home.path());
         let disk = home.path().join("disk");
@@ -112,9 +110,6 @@ impl Asked {
 
     fn finish(self) {
         self.daemon.run_kiln(&["images", "rm", "--yes", &self.image]);
-        if let Some(network) = self.daemon.network() {
-            network.ip("link set lo down");
-        }
         self.daemon.finish();
     }
 }

@@ -29,6 +29,7 @@ pub struct Setup {
     config: String,
     stop_time_limit: &'static str,
     terminated_retention: &'static str,
+    loopback: bool,
 }
 
 impl Setup {
@@ -50,6 +51,7 @@ impl Setup {
             config: String::new(),
             stop_time_limit: "2m",
             terminated_retention: "5s",
+            loopback: false,
         }
     }
 
@@ -71,6 +73,13 @@ impl Setup {
     #[must_use]
     pub fn terminated_retention(mut self, span: &'static str) -> Self {
         self.terminated_retention = span;
+        self
+    }
+
+    /// With a loopback that works in what it takes for the host's network, as hosts have it.
+    #[must_use]
+    pub fn loopback(mut self) -> Self {
+        self.loopback = true;
         self
     }
 
@@ -107,7 +116,8 @@ impl Setup {
             programs: self.programs,
             folder,
             uid,
-            network: Namespace::new(),
+            network: network(self.loopback),
+            loopback: self.loopback,
             child: None,
             notify: None,
             finished: false,
@@ -115,6 +125,16 @@ impl Setup {
         daemon.start();
         daemon
     }
+}
+
+/// What a daemon takes for the host's network, before it has done anything.
+#[track_caller]
+fn network(loopback: bool) -> Option<Namespace> {
+    let namespace = Namespace::new()?;
+    if loopback {
+        namespace.ip("link set lo up");
+    }
+    Some(namespace)
 }
 
 /// A running daemon. When it is dropped everything of it is ended, and after a panic its last words are printed.
@@ -125,6 +145,7 @@ pub struct Daemon {
     uid: u32,
     /// What it takes for the host's network: nobody else's, so that tests can't meet.
     network: Option<Namespace>,
+    loopback: bool,
     child: Option<Child>,
     /// What the daemon tells its service manager, which we are.
     notify: Option<UnixDatagram>,
@@ -290,7 +311,7 @@ impl Daemon {
         self.wait_until_forgotten();
         self.stop();
         leftovers::assert_none(&self.state(), self.uid..self.uid + UIDS, &self.log());
-        if let (Some(network), Some(empty)) = (&self.network, Namespace::new()) {
+        if let (Some(network), Some(empty)) = (&self.network, network(self.loopback)) {
             assert_eq!(network.census(), empty.census(), "This is left on the host's network");
         }
         self.finished = true;

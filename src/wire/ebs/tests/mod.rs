@@ -157,6 +157,17 @@ impl Served {
         self.world.world.layout.snapshot(id.parse().unwrap())
     }
 
+    /// How many files the ledger knows.
+    async fn ledger(&self) -> usize {
+        self.world
+            .world
+            .store
+            .read(crate::store::ledger::list)
+            .await
+            .unwrap()
+            .len()
+    }
+
     /// Lets a snapshot look as if nothing had been written to it for so long.
     fn idle(&self, id: &str, time: Duration) {
         let file = std::fs::File::options().write(true).open(self.path(id)).unwrap();

@@ -303,7 +303,8 @@ async fn a_snapshot_that_nobody_writes_to_is_given_up() {
     // By the clock.
     assert_eq!(served.described(&timed).await["State"], "pending");
     let deadline = Instant::now() + MINUTE;
-    while served.described(&timed).await["State"] == "pending" || served.path(&timed).exists() {
+    // Its files go after its state, and from the ledger last.
+    while served.described(&timed).await["State"] == "pending" || served.ledger().await > 0 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -23,6 +23,8 @@ struct Status {
     version: String,
     availability_zone: String,
     owner_id: String,
+    #[serde(rename = "Ec2Endpoint")]
+    ec2_endpoint: Option<String>,
     state_dir: String,
     clones_share_blocks: bool,
     images: u64,
@@ -56,6 +58,11 @@ fn table(status: Status) -> Table {
     row(
         "zone",
         format!("{}, account {}", status.availability_zone, status.owner_id),
+    );
+    let endpoint = status.ec2_endpoint;
+    row(
+        "endpoint",
+        endpoint.unwrap_or_else(|| "none for EC2's own clients".into()),
     );
     let shares = if status.clones_share_blocks {
         "share blocks with their images"
@@ -92,16 +99,17 @@ mod tests {
     fn a_person_reads_what_is_free() {
         let answer = json!({
             "Version": "0.1.0", "Region": "local-1", "AvailabilityZone": "local-1a", "OwnerId": "000000000000",
-            "StateDir": "/var/lib/kiln", "ClonesShareBlocks": true, "Images": 2, "InstancesRunning": 1,
+            "Ec2Endpoint": "http://127.0.0.1:8773", "StateDir": "/var/lib/kiln", "ClonesShareBlocks": true, "Images": 2, "InstancesRunning": 1,
             "InstancesStopped": 0, "VCpus": 8, "VCpusFree": 6, "MemoryMiB": 6144, "MemoryFreeMiB": 5120,
         });
         let lines = table(api::view("/status", answer).unwrap()).lines(&Output::new(false));
         assert_eq!(lines[1], "kilnd      0.1.0");
+        assert_eq!(lines[3], "endpoint   http://127.0.0.1:8773");
         assert_eq!(
-            lines[3],
+            lines[4],
             "state      /var/lib/kiln; volumes share blocks with their images"
         );
-        assert_eq!(lines[6], "vCPUs      6 of 8 free");
-        assert_eq!(lines[7], "memory     5 GiB of 6 GiB free");
+        assert_eq!(lines[7], "vCPUs      6 of 8 free");
+        assert_eq!(lines[8], "memory     5 GiB of 6 GiB free");
     }
 }

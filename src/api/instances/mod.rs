@@ -18,6 +18,7 @@ mod metadata_options;
 mod monitoring;
 mod names;
 mod placement;
+mod repeat;
 mod run;
 mod status;
 mod template;

@@ -11,8 +11,9 @@ use super::interface::{InterfaceRequest, InterfaceSpecification, WantedInterface
 use super::kinds;
 use super::metadata_defaults::must_have_tokens;
 use super::metadata_options::MetadataOptionsRequest;
+use super::repeat::described;
 use super::volumes::{self, Mapping};
-use super::wire::{Described, WireReservation};
+use super::wire::WireReservation;
 use crate::base64;
 use crate::chain::chain;
 use crate::instance::{LaunchOrder, LaunchOrderError};
@@ -86,17 +87,8 @@ pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReserva
     call.checked()?;
     let launched = call.world.instances.launch(order).await.map_err(to_api)?;
     let place = call.world.config.place.clone();
-    let described = call.world.store.read(move |tx| {
-        let instances = launched
-            .instances
-            .into_iter()
-            .map(|instance| Described::read(tx, instance));
-        let instances = instances
-            .map(|one| Ok(one?.to_wire(&place)))
-            .collect::<Result<_, ApiError>>()?;
-        Ok(WireReservation::new(&launched.reservation, &place, instances))
-    });
-    described.await
+    let described = move |tx: &Connection| described(tx, &place, &launched.reservation, launched.instances);
+    call.world.store.read(described).await
 }
 
 /// The request, checked.

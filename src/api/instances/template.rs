@@ -3,6 +3,7 @@
 use super::super::operation::parse;
 use super::super::templates::{Launch, for_launch};
 use super::super::{ApiError, Call};
+use super::repeat;
 use super::run::{self, RunInstances};
 use super::wire::WireReservation;
 use crate::model::Tag;
@@ -18,6 +19,13 @@ const GROUPS: [&str; 2] = ["SecurityGroupIds", "SecurityGroups"];
 
 pub(super) async fn run(call: Call, mut request: Map<String, Value>) -> Result<WireReservation, ApiError> {
     const NAME: &str = "RunInstances";
+    let token = request.get("ClientToken").and_then(Value::as_str).map(str::to_owned);
+    // A dry run launches nothing that could have been launched before.
+    if !call.dry_run
+        && let Some(answer) = repeat::answered(&call, token).await?
+    {
+        return Ok(answer);
+    }
     let mut template_tags = Vec::new();
     if let Some(named) = request.remove("LaunchTemplate") {
         let launch = for_launch(&call, parse(NAME, named)?).await?;

@@ -125,6 +125,9 @@ async fn the_same_token_gives_the_same_instances_and_no_other_request_may_have_i
     // The token stands with the instances, so it outlives the daemon.
     reaches(&test, &ids(&first)[0], "terminated").await;
     let test = test.restart().await;
+    // So it does the image.
+    let deregister = json!({"ImageId": IMAGE.to_string()});
+    test.call("DeregisterImage", deregister).await.unwrap();
     let later = test
         .call("RunInstances", with(request(1), json!({"ClientToken": "once"})))
         .await

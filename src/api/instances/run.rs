@@ -94,7 +94,7 @@ pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReserva
         let instances = instances
             .map(|one| Ok(one?.to_wire(&place)))
             .collect::<Result<_, ApiError>>()?;
-        Ok(WireReservation::new(&launched.reservation, &place, instances))
+        Ok(WireReservation::new(launched.reservation.id, &place, instances))
     });
     described.await
 }

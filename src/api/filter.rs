@@ -61,6 +61,18 @@ impl Filters {
         Ok(Self(filters))
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of them whose names are `wanted`: an object passes all filters if it passes each part of them.
+    #[must_use]
+    pub fn part(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|filter| wanted(&filter.name)).cloned().collect())
+    }
+
     /// Whether an object passes all filters. `values` gives what the object has under a name that is not about tags:
     /// none, one or several values. `tags` are its tags, key and value.
     pub fn pass<'t>(

@@ -51,6 +51,18 @@ impl Page {
         Ok(Self { digest, after, size })
     }
 
+    /// The key after which the page begins: greater than no key, if it is the first page.
+    #[must_use]
+    pub fn after(&self) -> &str {
+        self.after.as_deref().unwrap_or_default()
+    }
+
+    /// How many items [`Self::cut`] has to be given for a whole page, and to know whether there is more.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.size.saturating_add(1)
+    }
+
     /// Cuts the page out of `items`, and gives the token of the next one if there is more. The items come in the order
     /// of their keys; an item that is gone by the next page changes nothing for the others.
     pub fn cut<T>(&self, items: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {

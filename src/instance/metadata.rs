@@ -4,6 +4,7 @@
 //! Called at each launch, and again whenever something that a guest is told has changed.
 
 use super::instance_store;
+use super::surroundings::Surroundings;
 use crate::config::Place;
 use crate::model::{
     Attachment, Instance, InstanceId, InstanceStoreMapping, NetworkInterface, ResourceId, SecurityGroup, Subnet, Tag,
@@ -12,7 +13,7 @@ use crate::model::{
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use time::format_description::well_known::Rfc3339;
 
@@ -235,31 +236,26 @@ impl InterfaceFacts {
     /// # Errors
     /// The database's.
     pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<Self>, StoreError> {
-        let interfaces = store::network_interfaces::of_instance(connection, id)?;
-        let read = interfaces
-            .into_iter()
-            .filter_map(|interface| Self::read(connection, interface).transpose());
-        read.collect()
+        Ok(Self::of_instances(connection, &[id])?.remove(&id).unwrap_or_default())
     }
 
-    fn read(connection: &Connection, interface: NetworkInterface) -> Result<Option<Self>, StoreError> {
-        let Some(subnet) = store::subnets::get(connection, interface.subnet)? else {
-            return Ok(None);
-        };
-        let Some(vpc) = store::vpcs::get(connection, subnet.vpc)? else {
-            return Ok(None);
-        };
-        let groups = interface
-            .groups
-            .iter()
-            .filter_map(|&group| store::security_groups::get(connection, group).transpose())
-            .collect::<Result<_, _>>()?;
-        Ok(Some(Self {
-            interface,
-            subnet,
-            vpc,
-            groups,
-        }))
+    /// The interfaces of each of these instances that has any, by place.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn of_instances(
+        connection: &Connection,
+        ids: &[InstanceId],
+    ) -> Result<HashMap<InstanceId, Vec<Self>>, StoreError> {
+        let mut surroundings = Surroundings::default();
+        let mut all: HashMap<InstanceId, Vec<Self>> = HashMap::with_capacity(ids.len());
+        for interface in store::network_interfaces::of_instances(connection, ids)? {
+            let instance = interface.attachment.as_ref().map(|attachment| attachment.instance);
+            if let (Some(instance), Some(facts)) = (instance, surroundings.of(connection, interface)?) {
+                all.entry(instance).or_default().push(facts);
+            }
+        }
+        Ok(all)
     }
 
     fn group_names(&self) -> String {

@@ -35,6 +35,7 @@ mod public_addresses;
 mod record;
 mod run;
 mod spec;
+mod surroundings;
 mod told;
 mod volumes;
 

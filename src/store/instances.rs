@@ -1,6 +1,7 @@
 //! Instances and the steps of their last start.
 
 use super::columns::{Micros, Size};
+use super::related::Ids;
 use super::{StoreError, instance_attributes};
 use crate::model::{
     Instance, InstanceId, InstanceState, InstanceStore, InstanceType, LaunchKey, MetadataOptions, Milestone,
@@ -175,6 +176,39 @@ pub fn update(connection: &Connection, instance: &Instance) -> Result<(), StoreE
 pub fn get(connection: &Connection, id: InstanceId) -> Result<Option<Instance>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE instances.id = ?1"))?;
     Ok(statement.query_row([id], read).optional()?)
+}
+
+/// Those of these instances that are there, by id.
+///
+/// # Errors
+/// The database's.
+pub fn of(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<Instance>, StoreError> {
+    let which = "WHERE instances.id IN (SELECT value FROM json_each(?1)) ORDER BY instances.id";
+    let mut statement = connection.prepare_cached(&format!("{SELECT} {which}"))?;
+    let rows = statement.query_map([Ids(ids)], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Which of these instances are there, by id.
+///
+/// # Errors
+/// The database's.
+pub fn present(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<InstanceId>, StoreError> {
+    let sql = "SELECT id FROM instances WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([Ids(ids)], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The ids of up to `count` instances, in order, of those whose text comes after `after`.
+///
+/// # Errors
+/// The database's.
+pub fn ids_after(connection: &Connection, after: &str, count: usize) -> Result<Vec<InstanceId>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id FROM instances WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![after, count], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// All instances, by id; terminated ones too, until they are purged.

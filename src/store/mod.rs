@@ -29,6 +29,7 @@ pub mod network_acls;
 pub mod network_interfaces;
 mod numbers;
 pub mod prefix_lists;
+mod related;
 pub mod reservations;
 pub mod route_tables;
 mod schema;

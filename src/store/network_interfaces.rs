@@ -1,6 +1,7 @@
 //! Network interfaces, their groups and their places in instances.
 
 use super::columns::{Micros, Text};
+use super::related::{Ids, by_owner};
 use super::{StoreError, numbers};
 use crate::model::{
     AttachmentState, InstanceId, InterfaceAttachment, NetworkInterface, NetworkInterfaceId, PublicAddress,
@@ -278,6 +279,17 @@ pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<Networ
     select(connection, "WHERE instance = ?1 ORDER BY device_index", params![id])
 }
 
+/// The interfaces of these instances, by instance and place.
+///
+/// # Errors
+/// The database's.
+pub fn of_instances(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<NetworkInterface>, StoreError> {
+    // By the attachment's own index: SQLite would go through all interfaces if the condition were one on the join's.
+    let which = "WHERE network_interfaces.id IN (SELECT interface FROM network_interface_attachments \
+                 WHERE instance IN (SELECT value FROM json_each(?1))) ORDER BY instance, device_index";
+    select(connection, which, params![Ids(ids)])
+}
+
 /// The interfaces whose address is of a subnet, by id.
 ///
 /// # Errors
@@ -304,17 +316,16 @@ fn select(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut interfaces: Vec<NetworkInterface> = statement.query_map(parameters, read)?.collect::<Result<_, _>>()?;
-    let sql = "SELECT security_group FROM network_interface_groups WHERE interface = ?1 ORDER BY security_group";
-    let mut statement = connection.prepare_cached(sql)?;
+    let ids: Vec<NetworkInterfaceId> = interfaces.iter().map(|interface| interface.id).collect();
+    let sql = "SELECT interface, security_group FROM network_interface_groups \
+               WHERE interface IN (SELECT value FROM json_each(?1)) ORDER BY interface, security_group";
+    let mut groups = by_owner(connection, sql, &ids, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "SELECT interface, address FROM secondary_addresses \
+               WHERE interface IN (SELECT value FROM json_each(?1)) ORDER BY interface, place";
+    let mut secondary = by_owner(connection, sql, &ids, |row| Ok((row.get(0)?, read_address(row)?)))?;
     for interface in &mut interfaces {
-        let groups = statement.query_map([interface.id], |row| row.get(0))?;
-        interface.groups = groups.collect::<Result<_, _>>()?;
-    }
-    let sql = "SELECT address FROM secondary_addresses WHERE interface = ?1 ORDER BY place";
-    let mut statement = connection.prepare_cached(sql)?;
-    for interface in &mut interfaces {
-        let addresses = statement.query_map([interface.id], read_address)?;
-        interface.secondary = addresses.collect::<Result<_, _>>()?;
+        interface.groups = groups.remove(&interface.id).unwrap_or_default();
+        interface.secondary = secondary.remove(&interface.id).unwrap_or_default();
     }
     Ok(interfaces)
 }

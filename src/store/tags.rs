@@ -1,8 +1,10 @@
 //! Tags on resources. Whether a resource exists ([`has_resource`]) is for the caller to check, in the same transaction.
 
 use super::StoreError;
-use crate::model::{RESERVED_KEY, ResourceId, Tag, TaggedResource};
+use super::related::by_owner;
+use crate::model::{InstanceId, RESERVED_KEY, ResourceId, Tag, TaggedResource};
 use rusqlite::{Connection, params};
+use std::collections::HashMap;
 
 /// Puts a tag on a resource, in the place of the one with that key.
 ///
@@ -63,6 +65,22 @@ pub fn of(connection: &Connection, resource: ResourceId) -> Result<Vec<Tag>, Sto
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The tags of each of these instances that has any, by key.
+///
+/// # Errors
+/// The database's.
+pub fn of_instances(connection: &Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, Vec<Tag>>, StoreError> {
+    let sql = "SELECT resource, key, value FROM tags \
+               WHERE resource IN (SELECT value FROM json_each(?1)) ORDER BY resource, key";
+    by_owner(connection, sql, ids, |row| {
+        let tag = Tag {
+            key: row.get(1)?,
+            value: row.get(2)?,
+        };
+        Ok((row.get(0)?, tag))
+    })
 }
 
 /// Whether there is such a resource.

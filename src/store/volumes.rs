@@ -2,10 +2,12 @@
 
 use super::StoreError;
 use super::columns::{Micros, Size};
+use super::related::by_owner;
 use crate::model::{
     Attachment, AttachmentState, InstanceId, Volume, VolumeId, VolumeLimits, VolumeModification, VolumeState,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashMap;
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Volume> {
     Ok(Volume {
@@ -274,12 +276,24 @@ pub fn detach(connection: &Connection, volume: VolumeId) -> Result<(), StoreErro
 /// # Errors
 /// The database's.
 pub fn of_instance(connection: &Connection, id: InstanceId) -> Result<Vec<(Volume, Attachment)>, StoreError> {
+    Ok(of_instances(connection, &[id])?.remove(&id).unwrap_or_default())
+}
+
+/// The volumes of each of these instances that has any, by device name.
+///
+/// # Errors
+/// The database's.
+pub fn of_instances(
+    connection: &Connection,
+    ids: &[InstanceId],
+) -> Result<HashMap<InstanceId, Vec<(Volume, Attachment)>>, StoreError> {
     let sql = "SELECT volumes.*, attachments.*, attachments.state AS attachment_state \
                FROM attachments JOIN volumes ON volumes.id = attachments.volume \
-               WHERE instance = ?1 ORDER BY device_name";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([id], |row| Ok((read(row)?, read_attachment(row)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+               WHERE instance IN (SELECT value FROM json_each(?1)) ORDER BY instance, device_name";
+    by_owner(connection, sql, ids, |row| {
+        let attachment = read_attachment(row)?;
+        Ok((attachment.instance, (read(row)?, attachment)))
+    })
 }
 
 /// All attachments, by volume.

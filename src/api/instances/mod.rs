@@ -20,6 +20,7 @@ mod names;
 mod placement;
 mod repeat;
 mod run;
+mod search;
 mod status;
 mod template;
 #[cfg(test)]
@@ -29,8 +30,8 @@ mod wire;
 
 use super::error::{ApiError, Code};
 use super::{Operation, ids};
-use crate::model::InstanceId;
-use crate::store::{self, StoreError};
+use crate::model::{Instance, InstanceId};
+use crate::store;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 
@@ -85,12 +86,8 @@ fn some_ids(texts: &[String]) -> Result<Vec<InstanceId>, ApiError> {
 
 /// Checks that all instances that a request names are there.
 fn must_exist(connection: &Connection, ids: &[InstanceId]) -> Result<(), ApiError> {
-    let mut missing = Vec::new();
-    for &id in ids {
-        if store::instances::get(connection, id)?.is_none() {
-            missing.push(id);
-        }
-    }
+    let there: BTreeSet<InstanceId> = store::instances::present(connection, ids)?.into_iter().collect();
+    let missing: Vec<InstanceId> = ids.iter().copied().filter(|id| !there.contains(id)).collect();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -103,11 +100,10 @@ fn not_found(ids: &[InstanceId]) -> ApiError {
 }
 
 /// All instances, or those that a request names.
-fn chosen(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<crate::model::Instance>, ApiError> {
+fn chosen(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<Instance>, ApiError> {
     if ids.is_empty() {
         return Ok(store::instances::list(connection)?);
     }
     must_exist(connection, ids)?;
-    let found: Result<Vec<_>, StoreError> = ids.iter().map(|&id| store::instances::get(connection, id)).collect();
-    Ok(found?.into_iter().flatten().collect())
+    Ok(store::instances::of(connection, ids)?)
 }

@@ -4,7 +4,7 @@ use super::super::token::ClientToken;
 use super::super::{ApiError, Call};
 use super::wire::{Described, WireReservation};
 use crate::config::Place;
-use crate::model::{Instance, Reservation};
+use crate::model::{Instance, ReservationId};
 use crate::store;
 use rusqlite::Connection;
 
@@ -23,7 +23,7 @@ pub(super) async fn answered(call: &Call, token: Option<String>) -> Result<Optio
         };
         token.same_request(&reservation.request_digest)?;
         let instances = store::instances::of_reservation(store, reservation.id)?;
-        described(store, &place, &reservation, instances).map(Some)
+        described(store, &place, reservation.id, instances).map(Some)
     });
     read.await
 }
@@ -32,7 +32,7 @@ pub(super) async fn answered(call: &Call, token: Option<String>) -> Result<Optio
 pub(super) fn described(
     store: &Connection,
     place: &Place,
-    reservation: &Reservation,
+    reservation: ReservationId,
     instances: Vec<Instance>,
 ) -> Result<WireReservation, ApiError> {
     let instances = instances

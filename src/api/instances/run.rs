@@ -87,7 +87,7 @@ pub(super) async fn run(call: Call, request: RunInstances) -> Result<WireReserva
     call.checked()?;
     let launched = call.world.instances.launch(order).await.map_err(to_api)?;
     let place = call.world.config.place.clone();
-    let described = move |tx: &Connection| described(tx, &place, &launched.reservation, launched.instances);
+    let described = move |tx: &Connection| described(tx, &place, launched.reservation.id, launched.instances);
     call.world.store.read(described).await
 }
 

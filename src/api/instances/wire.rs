@@ -7,8 +7,8 @@ use super::metadata_options::WireMetadataOptions;
 use crate::config::Place;
 use crate::instance::InterfaceFacts;
 use crate::model::{
-    Attachment, Instance, InstanceAttributes, InstanceState, InstanceType, PrivateName, Reservation, StateReason, Tag,
-    Volume, VolumeState,
+    Attachment, Instance, InstanceAttributes, InstanceId, InstanceState, InstanceType, PrivateName, ReservationId,
+    ResourceId, StateReason, Tag, Volume, VolumeState,
 };
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
@@ -42,9 +42,9 @@ pub(super) struct WireReservation {
 }
 
 impl WireReservation {
-    pub(super) fn new(reservation: &Reservation, place: &Place, instances: Vec<WireInstance>) -> Self {
+    pub(super) fn new(id: ReservationId, place: &Place, instances: Vec<WireInstance>) -> Self {
         Self {
-            reservation_id: reservation.id.to_string(),
+            reservation_id: id.to_string(),
             owner_id: place.account().to_owned(),
             groups: [],
             instances,
@@ -193,15 +193,28 @@ pub(super) struct Described {
 
 impl Described {
     pub(super) fn read(connection: &Connection, instance: Instance) -> Result<Self, StoreError> {
-        let volumes = store::volumes::of_instance(connection, instance.id)?;
-        let interfaces = InterfaceFacts::of_instance(connection, instance.id)?;
-        let tags = store::tags::of(connection, crate::model::ResourceId::Instance(instance.id))?;
+        let id = instance.id;
         Ok(Self {
             instance,
-            volumes,
-            interfaces,
-            tags,
+            volumes: store::volumes::of_instance(connection, id)?,
+            interfaces: InterfaceFacts::of_instance(connection, id)?,
+            tags: store::tags::of(connection, ResourceId::Instance(id))?,
         })
+    }
+
+    /// The same of many instances.
+    pub(super) fn read_all(connection: &Connection, instances: Vec<Instance>) -> Result<Vec<Self>, StoreError> {
+        let ids: Vec<InstanceId> = instances.iter().map(|instance| instance.id).collect();
+        let mut volumes = store::volumes::of_instances(connection, &ids)?;
+        let mut interfaces = InterfaceFacts::of_instances(connection, &ids)?;
+        let mut tags = store::tags::of_instances(connection, &ids)?;
+        let described = instances.into_iter().map(|instance| Self {
+            volumes: volumes.remove(&instance.id).unwrap_or_default(),
+            interfaces: interfaces.remove(&instance.id).unwrap_or_default(),
+            tags: tags.remove(&instance.id).unwrap_or_default(),
+            instance,
+        });
+        Ok(described.collect())
     }
 
     pub(super) fn to_wire(&self, place: &Place) -> WireInstance {

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod options;
+mod search;
 
 use super::super::testing::TestWorld;
 use crate::config::Config;

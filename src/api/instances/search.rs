@@ -1,0 +1,146 @@
+//! The instances that DescribeInstances finds. They may be many: they are read a portion at a time until the page is full, and
+//! of a portion what is cheap to read and leaves few is read first.
+
+use super::super::ApiError;
+use super::super::filter::Filters;
+use super::super::instant::instant;
+use super::super::paging::Page;
+use super::must_exist;
+use super::wire::{Described, WireMonitoring};
+use crate::config::Place;
+use crate::model::{Instance, InstanceId, PrivateName};
+use crate::store::{self, StoreError};
+use rusqlite::Connection;
+
+/// The most instances that are read at once, unless a page needs more.
+const PORTION: usize = 1000;
+/// How the filters begin that look at attached volumes.
+const OF_VOLUMES: &str = "block-device-mapping.";
+/// The filter that looks at an attached interface.
+const OF_INTERFACE: &str = "source-dest-check";
+
+/// Looks for the instances that pass all filters.
+pub(super) struct Search<'p> {
+    /// Those that look at tags only.
+    tags: Filters,
+    /// Those that look at the instance's own row.
+    own: Filters,
+    /// Those that look at what is attached to it.
+    attached: Filters,
+    place: &'p Place,
+}
+
+impl<'p> Search<'p> {
+    pub(super) fn new(filters: &Filters, place: &'p Place) -> Self {
+        let of_tags = |name: &str| name.starts_with("tag:") || name == "tag-key" || name == "tag-value";
+        let of_attached = |name: &str| name.starts_with(OF_VOLUMES) || name == OF_INTERFACE;
+        Self {
+            tags: filters.part(of_tags),
+            own: filters.part(|name| !of_tags(name) && !of_attached(name)),
+            attached: filters.part(of_attached),
+            place,
+        }
+    }
+
+    /// Of all instances as many as a page needs, by id.
+    pub(super) fn all(&self, connection: &Connection, page: &Page) -> Result<Vec<Described>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), page.after().to_owned());
+        let mut portion = page.needed();
+        while found.len() < page.needed() {
+            let ids = store::instances::ids_after(connection, &after, portion)?;
+            let Some(last) = ids.last() else { break };
+            after = last.to_string();
+            found.extend(self.among(connection, ids)?);
+            // The filters leave few.
+            portion = PORTION.max(portion);
+        }
+        Ok(found)
+    }
+
+    /// Of those that a request names, by id; all of them must be there.
+    pub(super) fn named(&self, connection: &Connection, ids: Vec<InstanceId>) -> Result<Vec<Described>, ApiError> {
+        must_exist(connection, &ids)?;
+        Ok(self.among(connection, ids)?)
+    }
+
+    fn among(&self, connection: &Connection, mut ids: Vec<InstanceId>) -> Result<Vec<Described>, StoreError> {
+        if !self.tags.is_empty() {
+            let tags = store::tags::of_instances(connection, &ids)?;
+            ids.retain(|id| {
+                let tags = tags.get(id).map(Vec::as_slice).unwrap_or_default();
+                let pairs = tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+                self.tags.pass(|_| Vec::new(), pairs)
+            });
+        }
+        let mut instances = store::instances::of(connection, &ids)?;
+        instances.retain(|instance| self.own.pass(|name| own_values(instance, name, self.place), []));
+        let mut all = Described::read_all(connection, instances)?;
+        all.retain(|one| self.attached.pass(|name| attached_values(one, name), []));
+        Ok(all)
+    }
+}
+
+fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
+    if let Some(option) = name.strip_prefix("private-dns-name-options.") {
+        return vec![name_option(instance.attributes.private_name, option)];
+    }
+    let reason = instance.reason.as_ref();
+    let value = match name {
+        "architecture" => Some(instance.architecture.name().to_owned()),
+        "availability-zone" => Some(place.zone().to_owned()),
+        "client-token" => instance.client_token.clone(),
+        "hypervisor" => Some("xen".into()),
+        "image-id" => Some(instance.image.to_string()),
+        "instance-id" => Some(instance.id.to_string()),
+        "instance-state-code" => Some(instance.state.code().to_string()),
+        "instance-state-name" => Some(instance.state.name().to_owned()),
+        "instance-type" => Some(instance.instance_type.name.clone()),
+        "kernel-id" => instance.kernel.map(|id| id.to_string()),
+        "launch-index" => Some(instance.launch_index.to_string()),
+        "launch-time" => Some(instant(instance.launched)),
+        "maintenance-options.auto-recovery" => Some(instance.attributes.auto_recovery.name().into()),
+        "monitoring-state" => Some(WireMonitoring::new(instance.attributes.monitoring).state.into()),
+        "owner-id" => Some(place.account().to_owned()),
+        "ramdisk-id" => instance.ramdisk.map(|id| id.to_string()),
+        "reason" => reason.map(crate::model::StateReason::transition),
+        "reservation-id" => Some(instance.reservation.to_string()),
+        "root-device-name" => Some(instance.root_device_name.clone()),
+        "root-device-type" => Some("ebs".into()),
+        "state-reason-code" => reason.map(|reason| reason.code.name().to_owned()),
+        "tenancy" => Some("default".into()),
+        "virtualization-type" => Some("hvm".into()),
+        _ => None,
+    };
+    value.into_iter().collect()
+}
+
+fn name_option(of: PrivateName, option: &str) -> String {
+    match option {
+        "enable-resource-name-dns-a-record" => of.a_record.to_string(),
+        "enable-resource-name-dns-aaaa-record" => of.aaaa_record.to_string(),
+        _ => of.hostname_type.name().into(),
+    }
+}
+
+fn attached_values(described: &Described, name: &str) -> Vec<String> {
+    match name.strip_prefix(OF_VOLUMES) {
+        Some(of_volume) => volume_values(described, of_volume),
+        None => {
+            let primary = described.interfaces.first();
+            let checks = primary.map(|primary| primary.interface.source_dest_check.to_string());
+            checks.into_iter().collect()
+        }
+    }
+}
+
+fn volume_values(described: &Described, name: &str) -> Vec<String> {
+    let of = |(volume, attachment): &(crate::model::Volume, crate::model::Attachment)| match name {
+        "attach-time" => instant(attachment.attached),
+        "delete-on-termination" => attachment.delete_on_termination.to_string(),
+        "device-name" => attachment.device_name.clone(),
+        "status" if volume.state == crate::model::VolumeState::Creating => "attaching".into(),
+        "status" => "attached".into(),
+        _ => volume.id.to_string(),
+    };
+    described.volumes.iter().map(of).collect()
+}

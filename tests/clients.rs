@@ -4,7 +4,7 @@
 //! `tests/clients/programs` makes the programs, `tests/clients/*` are what they are told to do.
 
 use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -171,4 +171,72 @@ fn terraforms_resources_are_made_read_changed_and_deleted() {
     let asked = Asked::new();
     asked.tell_python("terraform", "terraform.py");
     asked.finish();
+}
+
+#[test]
+fn ansible_brings_an_instance_into_each_state_and_finds_it_there() {
+    if !has_kvm() {
+        return;
+    }
+    let asked = Asked::new();
+    let playbook = scripts().join("ansible.yml");
+    let image = format!("image={}", asked.image);
+    asked.tell(
+        "ansible",
+        &programs().join("ansible-playbook"),
+        &[
+            "--inventory",
+            "localhost,",
+            "--extra-vars",
+            &image,
+            playbook.to_str().unwrap(),
+        ],
+    );
+    asked.finish();
+}
+
+#[test]
+fn packer_makes_an_image_and_leaves_nothing_else() {
+    if !has_kvm() {
+        return;
+    }
+    programs();
+    let asked = Asked::new();
+    let template = scripts().join("image.pkr.hcl");
+    let variables = packer_variables(&asked.environment, &asked.image, "golden");
+    let mut words = vec!["build", "-color=false", "-only=small.*"];
+    words.extend(variables.iter().map(String::as_str));
+    words.push(template.to_str().unwrap());
+    asked.tell("packer", Path::new("/usr/bin/packer"), &words);
+
+    let api = asked.daemon.api();
+    let named = json!({"Filters": [{"Name": "name", "Values": ["golden"]}]});
+    let golden = &api.call("DescribeImages", &named)["Images"][0];
+    let tags = json!([{"Key": "stage", "Value": "golden"}]);
+    assert_eq!(
+        (&golden["State"], &golden["Tags"], &golden["Description"]),
+        (&json!("available"), &tags, &json!("made by Packer"))
+    );
+    let snapshot = json!({"SnapshotIds": [golden["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]]});
+    let snapshot = api.call("DescribeSnapshots", &snapshot);
+    assert_eq!(snapshot["Snapshots"][0]["Tags"], tags);
+    for (operation, found) in [("DescribeKeyPairs", "KeyPairs"), ("DescribeVolumes", "Volumes")] {
+        assert_eq!(api.call(operation, &json!({}))[found], json!([]));
+    }
+    let groups = api.call("DescribeSecurityGroups", &json!({}));
+    assert_eq!(groups["SecurityGroups"].as_array().unwrap().len(), 1, "{groups}");
+    asked.daemon.run_kiln(&["images", "rm", "--yes", "golden"]);
+    asked.finish();
+}
+
+/// What the template of Packer's builds is to be told.
+fn packer_variables(environment: &[(String, String)], image: &str, name: &str) -> Vec<String> {
+    let value = |name: &str| environment.iter().find(|(key, _)| key == name).unwrap().1.as_str();
+    let told = [
+        ("endpoint", value("AWS_ENDPOINT_URL")),
+        ("region", value("AWS_REGION")),
+        ("image", image),
+        ("name", name),
+    ];
+    told.map(|(name, value)| format!("-var={name}={value}")).into()
 }

@@ -8,6 +8,7 @@ use kiln::model::{
     Direction, IcmpMessages, MacAddress, NetworkAclEntry, Peer, SecurityGroupId, SecurityGroupRule,
     SecurityGroupRuleId, SubnetId, Traffic,
 };
+use kiln::network::Uplink;
 use kiln::network::firewall::{InterfaceRules, SubnetRules, VpcRules, compile};
 use kiln_harness::Namespace;
 use rustix::io::Errno;
@@ -511,6 +512,49 @@ fn a_public_address_is_the_interfaces_own_both_ways_and_its_groups_rule_it() {
     host.send((PUBLIC, PORT).into());
     assert_eq!(receive(&server).ip(), HOST);
     let other = one.udp(PORT + 1);
+    host.send((PUBLIC, PORT + 1).into());
+    host.send((PUBLIC, FENCE).into());
+    receive(&fence);
+    assert_silent(&other);
+}
+
+#[test]
+fn the_host_reaches_public_addresses_from_its_end_of_the_uplink_and_guests_begin_nothing_there() {
+    const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
+    const HOSTS_END: Ipv4Addr = Ipv4Addr::new(169, 254, 128, 0);
+    let mut rules = vpc(lets_in(0, PORT, Peer::Block(all())));
+    rules.subnets[0].interfaces[0].public = Some(PUBLIC);
+    let Some(network) = Network::new(&rules) else { return };
+    network.host.ip(&format!(
+        "addr add {HOSTS_END}/32 dev vpc\nroute add {PUBLIC} via {OUTSIDE} src {HOSTS_END}\n"
+    ));
+    let uplink = Uplink {
+        link: "vpc".into(),
+        table: "kiln-test".into(),
+        outer: HOSTS_END,
+        inner: OUTSIDE,
+    };
+    let of_host = serde_json::to_vec(&uplink.rules()).unwrap();
+    let mut nft = Command::new("nft");
+    network.host.feed(nft.args(["--json", "--file", "-"]), &of_host);
+    let (one, host) = (network.guest(0), End::new(&network.host, HOSTS_END));
+
+    // A guest may take link-local addresses for ones of its own link: it hears its router, and answers that.
+    let (client, server) = (host.udp(0), one.udp(PORT));
+    client.send_to(b"datagram", (PUBLIC, PORT)).unwrap();
+    let from = receive(&server);
+    assert_eq!(from.ip(), ROUTER);
+    let elsewhere = [HOST, HOSTS_END].map(|address| (address, End::new(&network.host, address).udp(PORT)));
+    for (address, _) in &elsewhere {
+        one.send((*address, PORT).into());
+    }
+    server.send_to(b"datagram", from).unwrap();
+    assert_eq!(receive(&client), (PUBLIC, PORT).into());
+    for (_, socket) in &elsewhere {
+        assert_silent(socket);
+    }
+    // Groups rule the host as they do all others.
+    let (other, fence) = (one.udp(PORT + 1), one.udp(FENCE));
     host.send((PUBLIC, PORT + 1).into());
     host.send((PUBLIC, FENCE).into());
     receive(&fence);

@@ -27,6 +27,7 @@ pub use name_servers::sockets as name_server_sockets;
 pub use nft::LoadRulesError;
 pub use record::Place;
 pub use site::{Plug, name_server, router};
+pub use uplink::Uplink;
 
 use crate::chain::chain;
 use crate::model::{Block, InstanceId, NetworkInterfaceId, VpcId};
@@ -40,7 +41,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use uplink::Uplink;
 
 /// A block for the default VPC that is no part of a network which the host has a route to, so that guests reach all that the
 /// host does; EC2's own if every one is.

@@ -2,6 +2,7 @@
 //! share, and what each interface adds. Nothing is named but links of ours; `mod.rs` says when each is called.
 
 use super::NetworkError;
+use super::firewall::LINK_LOCAL;
 use super::links::{LinkError, Links};
 use super::nft;
 use super::record::Place;
@@ -72,8 +73,6 @@ pub async fn build(block: Ipv4Net, uplink: &Uplink) -> Result<Namespace, Network
     Ok(namespace)
 }
 
-/// IPv4's link-local block (RFC 3927).
-const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 /// Everywhere.
 const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 

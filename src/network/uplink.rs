@@ -46,7 +46,8 @@ impl Uplink {
     }
 
     /// The host's rules, in the place of any that were: what comes out of the VPC gets the host's address, reaches
-    /// nothing of the host itself, and no link-local address of the host's network, such as a cloud's own metadata.
+    /// nothing of the host itself but by answering it, and no link-local address of the host's network, such as a cloud's own
+    /// metadata.
     #[must_use]
     pub fn rules(&self) -> Value {
         let table = json!({"family": "ip", "name": self.table});
@@ -64,6 +65,11 @@ impl Uplink {
             {"delete": {"table": table}},
             {"add": {"table": table}},
             chain("input", "filter", "input", 0),
+            rule("input", json!([
+                from_vpc,
+                {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}},
+                {"accept": null},
+            ])),
             rule("input", json!([from_vpc, {"drop": null}])),
             chain("forward", "filter", "forward", 0),
             rule("forward", json!([

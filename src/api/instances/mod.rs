@@ -17,6 +17,7 @@ mod metadata_defaults;
 mod metadata_options;
 mod monitoring;
 mod names;
+mod network_filters;
 mod placement;
 mod repeat;
 mod run;

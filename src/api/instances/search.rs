@@ -5,19 +5,19 @@ use super::super::ApiError;
 use super::super::filter::Filters;
 use super::super::instant::instant;
 use super::super::paging::Page;
-use super::must_exist;
 use super::wire::{Described, WireMonitoring};
+use super::{must_exist, network_filters};
 use crate::config::Place;
-use crate::model::{Instance, InstanceId, PrivateName};
+use crate::model::{Instance, InstanceId, MetadataOptions, PrivateName};
 use crate::store::{self, StoreError};
 use rusqlite::Connection;
 
 /// The most instances that are read at once, unless a page needs more.
 const PORTION: usize = 1000;
-/// How the filters begin that look at attached volumes.
+/// How the filters begin that look at attached volumes, and at interfaces and their groups.
 const OF_VOLUMES: &str = "block-device-mapping.";
-/// The filter that looks at an attached interface.
-const OF_INTERFACE: &str = "source-dest-check";
+const OF_INTERFACES: &str = "network-interface.";
+const OF_GROUPS: &str = "instance.";
 
 /// Looks for the instances that pass all filters.
 pub(super) struct Search<'p> {
@@ -33,7 +33,10 @@ pub(super) struct Search<'p> {
 impl<'p> Search<'p> {
     pub(super) fn new(filters: &Filters, place: &'p Place) -> Self {
         let of_tags = |name: &str| name.starts_with("tag:") || name == "tag-key" || name == "tag-value";
-        let of_attached = |name: &str| name.starts_with(OF_VOLUMES) || name == OF_INTERFACE;
+        let of_attached = |name: &str| {
+            let parts = [OF_VOLUMES, OF_INTERFACES, OF_GROUPS];
+            parts.iter().any(|part| name.starts_with(part)) || network_filters::PRIMARY.contains(&name)
+        };
         Self {
             tags: filters.part(of_tags),
             own: filters.part(|name| !of_tags(name) && !of_attached(name)),
@@ -75,12 +78,16 @@ impl<'p> Search<'p> {
         let mut instances = store::instances::of(connection, &ids)?;
         instances.retain(|instance| self.own.pass(|name| own_values(instance, name, self.place), []));
         let mut all = Described::read_all(connection, instances)?;
-        all.retain(|one| self.attached.pass(|name| attached_values(one, name), []));
+        all.retain(|one| self.attached.pass(|name| attached_values(one, name, self.place), []));
         Ok(all)
     }
 }
 
-fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
+/// What an instance has by itself under a filter's name.
+pub(super) fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
+    if let Some(option) = name.strip_prefix("metadata-options.") {
+        return vec![metadata_option(instance.metadata_options, option)];
+    }
     if let Some(option) = name.strip_prefix("private-dns-name-options.") {
         return vec![name_option(instance.attributes.private_name, option)];
     }
@@ -88,6 +95,7 @@ fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
     let value = match name {
         "architecture" => Some(instance.architecture.name().to_owned()),
         "availability-zone" => Some(place.zone().to_owned()),
+        "boot-mode" | "current-instance-boot-mode" => Some("legacy-bios".into()),
         "client-token" => instance.client_token.clone(),
         "hypervisor" => Some("xen".into()),
         "image-id" => Some(instance.image.to_string()),
@@ -95,12 +103,14 @@ fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
         "instance-state-code" => Some(instance.state.code().to_string()),
         "instance-state-name" => Some(instance.state.name().to_owned()),
         "instance-type" => Some(instance.instance_type.name.clone()),
+        "key-name" => instance.key.as_ref().map(|key| key.name.to_string()),
         "kernel-id" => instance.kernel.map(|id| id.to_string()),
         "launch-index" => Some(instance.launch_index.to_string()),
         "launch-time" => Some(instant(instance.launched)),
         "maintenance-options.auto-recovery" => Some(instance.attributes.auto_recovery.name().into()),
         "monitoring-state" => Some(WireMonitoring::new(instance.attributes.monitoring).state.into()),
         "owner-id" => Some(place.account().to_owned()),
+        "platform-details" => Some("Linux/UNIX".into()),
         "ramdisk-id" => instance.ramdisk.map(|id| id.to_string()),
         "reason" => reason.map(crate::model::StateReason::transition),
         "reservation-id" => Some(instance.reservation.to_string()),
@@ -108,10 +118,23 @@ fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<String> {
         "root-device-type" => Some("ebs".into()),
         "state-reason-code" => reason.map(|reason| reason.code.name().to_owned()),
         "tenancy" => Some("default".into()),
+        "usage-operation" => Some("RunInstances".into()),
         "virtualization-type" => Some("hvm".into()),
+        // Spot instances, Windows and products: there are none.
         _ => None,
     };
     value.into_iter().collect()
+}
+
+fn metadata_option(of: MetadataOptions, option: &str) -> String {
+    let switch = |on: bool| if on { "enabled" } else { "disabled" };
+    match option {
+        "http-endpoint" => switch(of.endpoint).into(),
+        "http-put-response-hop-limit" => of.hop_limit.to_string(),
+        "http-tokens" if of.tokens_required => "required".into(),
+        "http-tokens" => "optional".into(),
+        _ => switch(of.tags).into(),
+    }
 }
 
 fn name_option(of: PrivateName, option: &str) -> String {
@@ -122,15 +145,20 @@ fn name_option(of: PrivateName, option: &str) -> String {
     }
 }
 
-fn attached_values(described: &Described, name: &str) -> Vec<String> {
-    match name.strip_prefix(OF_VOLUMES) {
-        Some(of_volume) => volume_values(described, of_volume),
-        None => {
-            let primary = described.interfaces.first();
-            let checks = primary.map(|primary| primary.interface.source_dest_check.to_string());
-            checks.into_iter().collect()
-        }
+/// What it has by what is attached to it.
+pub(super) fn attached_values(described: &Described, name: &str, place: &Place) -> Vec<String> {
+    if let Some(of_volume) = name.strip_prefix(OF_VOLUMES) {
+        return volume_values(described, of_volume);
     }
+    if let Some(of_interface) = name.strip_prefix(OF_INTERFACES) {
+        return network_filters::of_interfaces(described, of_interface, place);
+    }
+    if let Some(of_groups) = name.strip_prefix(OF_GROUPS) {
+        return network_filters::of_groups(described, of_groups);
+    }
+    network_filters::of_primary(described, name, place)
+        .into_iter()
+        .collect()
 }
 
 fn volume_values(described: &Described, name: &str) -> Vec<String> {

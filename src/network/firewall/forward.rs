@@ -7,7 +7,7 @@ use super::language::{
     Rule, accept, block, concat, connection_state, drop, field, is, is_not, is_one_of, jump, jumps, meta, set, text,
 };
 use super::table::{Hook, NewTable};
-use super::{InterfaceRules, UPLINK, VpcRules, acls, group_chain, groups, list_set, members_set};
+use super::{InterfaceRules, LINK_LOCAL, UPLINK, VpcRules, acls, group_chain, groups, list_set, members_set};
 use crate::model::{Direction, Peer, PrefixListId, SecurityGroupId};
 use ipnet::{IpNet, Ipv4Net};
 use nftables::expr::MetaKey;
@@ -15,9 +15,6 @@ use nftables::schema::SetType;
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-
-/// What is sent to these addresses stays on its link (RFC 3927, 7), or guests would reach the metadata of the host's host.
-const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 
 /// Adds the chains for what is forwarded.
 pub(super) fn add_to(table: &mut NewTable, firewall: &VpcRules) {
@@ -46,7 +43,13 @@ fn add_border(table: &mut NewTable, firewall: &VpcRules) {
     let mut rules = vec![
         no_way(MetaKey::Oifname, MetaKey::Iifname),
         no_way(MetaKey::Iifname, MetaKey::Oifname),
-        vec![is(field("ip", "daddr"), block(LINK_LOCAL)), drop()],
+        // What is sent to these addresses stays on its link (RFC 3927, 7), or guests would reach the metadata of the host's host.
+        // The host itself has one of them at its end of the uplink: what it began is answered.
+        vec![
+            is(field("ip", "daddr"), block(LINK_LOCAL)),
+            is_one_of(connection_state(), [text("new"), text("invalid"), text("untracked")]),
+            drop(),
+        ],
     ];
     rules.extend(acls::add_to(table, firewall));
     let hook = Hook {

@@ -30,6 +30,7 @@ mod table;
 use crate::model::{
     Direction, MacAddress, NetworkAclEntry, PrefixList, PrefixListId, SecurityGroupId, SecurityGroupRule, SubnetId,
 };
+use ipnet::Ipv4Net;
 use nftables::schema::Nftables;
 use nftables::types::NfFamily;
 use std::net::Ipv4Addr;
@@ -37,6 +38,8 @@ use table::NewTable;
 
 /// The namespace's link to the host.
 pub const UPLINK: &str = "uplink";
+/// IPv4's link-local block (RFC 3927).
+pub const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 
 /// What a VPC's firewall is made of.
 #[derive(Debug, Clone, Default)]

@@ -1,9 +1,10 @@
 //! What passes the uplink: there it bears public addresses, here private ones. An interface with a public address has that one
-//! in both directions; the others share the uplink's, outward only.
+//! in both directions; the others share the uplink's, outward only. The host itself has a link-local one there, which guests may
+//! take for one of their own link: to them it is their router.
 
-use super::language::{field, is, meta, text};
+use super::language::{block, field, is, meta, text};
 use super::table::{Hook, NewTable};
-use super::{InterfaceRules, UPLINK, VpcRules};
+use super::{InterfaceRules, LINK_LOCAL, UPLINK, VpcRules};
 use nftables::expr::MetaKey;
 use nftables::stmt::{NAT, NATFamily, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
@@ -39,10 +40,15 @@ pub(super) fn add_to(table: &mut NewTable, firewall: &VpcRules) {
     });
     // Whoever has no way out was dropped at the border.
     let masquerade = vec![outward(), Statement::Masquerade(None)];
+    let of_host = vec![
+        is(meta(MetaKey::Iifname), text(UPLINK)),
+        is(field("ip", "saddr"), block(LINK_LOCAL)),
+        Statement::Masquerade(None),
+    ];
     table.base_chain(
         "postrouting",
         hook(NfHook::Postrouting, SOURCE),
-        own.chain([masquerade]).collect(),
+        own.chain([masquerade, of_host]).collect(),
     );
 }
 

@@ -53,7 +53,8 @@ async fn carried_out(
         return Err(ApiError::new(Code::NoSuchVersion, message));
     }
     let shape = check::input(&operation)?;
-    let request = request::request(shape, &pairs.tree()?)?;
+    let mut request = request::request(shape, &pairs.tree()?)?;
+    request::without_empty_names(&mut request);
     let value = dispatch.call(&operation, request, caller, Vec::new(), id).await?;
     Ok((operation, value))
 }

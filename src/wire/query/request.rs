@@ -20,6 +20,27 @@ pub fn request(shape: &Shape, tree: &Node) -> Result<Value, ApiError> {
     value(shape, tree, "")
 }
 
+/// Leaves out identifiers, names and zones that are empty, for some clients write those that they don't have: Packer sends `VpcId=`
+/// where the default VPC is meant, and `IamInstanceProfile.Name=` where there is no profile. Other empty text may be meant as it is,
+/// a description or a tag's value say; and of a list no item is left out.
+pub fn without_empty_names(request: &mut Value) {
+    match request {
+        Value::Object(members) => members.retain(|name, value| {
+            let was_empty = is_empty(value);
+            without_empty_names(value);
+            let is_name = ["Id", "Name", "Zone"].iter().any(|end| name.ends_with(end));
+            let nothing = is_name && value.as_str() == Some("") || !was_empty && is_empty(value);
+            !nothing
+        }),
+        Value::Array(items) => items.iter_mut().for_each(without_empty_names),
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
+}
+
 fn value(shape: &Shape, node: &Node, path: &str) -> Result<Value, ApiError> {
     match shape {
         Shape::Structure { members, .. } => structure(members, node, path),
@@ -150,6 +171,31 @@ mod tests {
             "TagSpecifications": [{"Tags": [{"Key": "Name"}]}],
         });
         assert_eq!(parsed("RunInstances", form), Ok(request));
+    }
+
+    #[test]
+    fn an_identifier_or_name_that_is_empty_is_left_out_and_other_empty_text_is_not() {
+        for (operation, form, kept) in [
+            (
+                "CreateSecurityGroup",
+                "GroupDescription=&VpcId=",
+                json!({"Description": ""}),
+            ),
+            (
+                "CreateSecurityGroup",
+                "VpcId=vpc-1&TagSpecification.1.Tag.1.Value=",
+                json!({"VpcId": "vpc-1", "TagSpecifications": [{"Tags": [{"Value": ""}]}]}),
+            ),
+            (
+                "RunInstances",
+                "IamInstanceProfile.Name=&KeyName=&Placement.Tenancy=&Placement.AvailabilityZone=&NetworkInterface.1.SubnetId=",
+                json!({"Placement": {"Tenancy": ""}, "NetworkInterfaces": [{}]}),
+            ),
+        ] {
+            let mut request = parsed(operation, form).unwrap();
+            without_empty_names(&mut request);
+            assert_eq!(request, kept);
+        }
     }
 
     #[test]

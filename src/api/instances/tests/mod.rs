@@ -2,6 +2,7 @@
 //! what a failed start leaves is seen as well.
 
 mod attributes;
+mod filters;
 mod options;
 mod search;
 

@@ -11,13 +11,14 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
 
-.PHONY: help build demo test test-small bench lint install uninstall
+.PHONY: help build demo test test-small test-clients bench lint install uninstall
 
 help:
 	@echo 'make build      the programs, in $(RELEASE)'
 	@echo 'make demo       the life of an instance, from image to termination'
-	@echo 'make test       all tests; real guests boot'
+	@echo 'make test       all tests but those of test-clients; real guests boot'
 	@echo 'make test-small the same without those that boot Debian'
+	@echo 'make test-clients  tests that take longest: what clients of EC2 do with Debian guests'
 	@echo 'make bench      measurements'
 	@echo 'make lint       formatting, clippy, dependencies'
 	@echo 'make install    programs, units, configuration, recipes; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
@@ -34,6 +35,9 @@ test:
 
 test-small:
 	tests/all --small
+
+test-clients:
+	tests/all --clients
 
 bench:
 	tests/bench

@@ -48,7 +48,7 @@ build {
   provisioner "shell" {
     inline = [
       "cloud-init status --wait > /dev/null",
-      "echo \"built in $(hostname)\" | sudo tee /marker",
+      "echo \"built in $(basename $(readlink /var/lib/cloud/instance))\" | sudo tee /marker",
       "sync",
     ]
   }

@@ -6,6 +6,7 @@ use crate::daemon::{Daemon, Setup};
 use crate::guest::debian_disk;
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -37,6 +38,13 @@ impl Debian {
     #[must_use]
     #[track_caller]
     pub fn start(kilnd: &str, release: u8, config: &str) -> Self {
+        Self::of(Setup::new(kilnd).config(config), &debian_disk(release))
+    }
+
+    /// Starts that daemon, and imports another disk of Debian.
+    #[must_use]
+    #[track_caller]
+    pub fn of(setup: Setup, disk: &Path) -> Self {
         let folder = tempfile::tempdir().expect("There is room for a file");
         let types = folder.path().join("instance-types.toml");
         fs::write(&types, TYPES).expect("There is room for a file");
@@ -44,12 +52,7 @@ impl Debian {
             "[capacity]\ninstance_types = \"{}\"\nvcpu_overcommit = 8\n",
             types.display()
         );
-        let daemon = Setup::new(kilnd)
-            .stop_time_limit(STOP)
-            .config(&capacity)
-            .config(config)
-            .start();
-        let disk = debian_disk(release);
+        let daemon = setup.stop_time_limit(STOP).config(&capacity).start();
         let disk = disk.to_str().expect("Its path is text");
         let image = daemon.run_kiln(&["import", disk, "--name", "debian"]).trim().to_owned();
         Self {
@@ -57,6 +60,12 @@ impl Debian {
             image,
             _types: folder,
         }
+    }
+
+    /// The AMI.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        &self.image
     }
 
     /// A client of the daemon's socket.

@@ -43,6 +43,7 @@ pub mod why;
 use super::Context;
 use super::api::Instance;
 use super::error::CommandError;
+use super::terminal;
 use serde_json::{Value, json};
 
 /// The identifiers of instances, as requests take them.
@@ -67,6 +68,26 @@ fn done(context: &Context, answer: &Value, what: &str) -> Result<(), CommandErro
         true => context.out.answer(answer),
         false => context.out.line(what),
     }
+}
+
+/// Deletes what has these identifiers, each by an operation that names it in one member; first its user is asked, if there
+/// is a question.
+async fn delete(
+    context: &Context,
+    (operation, member): (&str, &str),
+    ids: &[String],
+    question: Option<String>,
+) -> Result<(), CommandError> {
+    if let Some(question) = question
+        && !terminal::confirm(&question)?
+    {
+        return Err(CommandError::Usage("Nothing was deleted".into()));
+    }
+    for id in ids {
+        let answer = context.client.call(operation, &json!({ member: id })).await?;
+        done(context, &answer, id)?;
+    }
+    Ok(())
 }
 
 /// The tag `Name` of an object; empty when there is none.

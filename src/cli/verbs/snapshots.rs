@@ -4,8 +4,8 @@ use super::super::Context;
 use super::super::error::CommandError;
 use super::super::output::{Colour, hint};
 use super::super::table::{Cell, Table, age};
-use super::super::{api, resolve, terminal};
-use super::{done, members, name, text};
+use super::super::{api, resolve};
+use super::{delete, done, members, name, text};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -73,17 +73,14 @@ async fn remove(context: &Context, names: &[String], yes: bool) -> Result<(), Co
     for name in names {
         snapshots.push(resolve::snapshot(&context.client, name).await?);
     }
-    if !yes && !terminal::confirm(&format!("Delete {}?", snapshots.join(", ")))? {
-        return Err(CommandError::Usage("Nothing was deleted".into()));
-    }
-    for snapshot in snapshots {
-        let answer = context
-            .client
-            .call("DeleteSnapshot", &json!({"SnapshotId": snapshot}))
-            .await?;
-        done(context, &answer, &snapshot)?;
-    }
-    Ok(())
+    let question = format!("Delete {}?", snapshots.join(", "));
+    delete(
+        context,
+        ("DeleteSnapshot", "SnapshotId"),
+        &snapshots,
+        (!yes).then_some(question),
+    )
+    .await
 }
 
 async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {

@@ -5,8 +5,8 @@ use super::super::Context;
 use super::super::error::CommandError;
 use super::super::output::{Colour, hint};
 use super::super::table::{Cell, Table, age};
-use super::super::{api, resolve, terminal};
-use super::{done, members, name, text};
+use super::super::{api, resolve};
+use super::{delete, done, members, name, text};
 use serde_json::{Value, json};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -223,17 +223,14 @@ async fn remove(context: &Context, names: &[String], yes: bool) -> Result<(), Co
     for name in names {
         volumes.push(resolve::volume(&context.client, name).await?);
     }
-    if !yes && !terminal::confirm(&format!("Delete {} and what is on them?", volumes.join(", ")))? {
-        return Err(CommandError::Usage("Nothing was deleted".into()));
-    }
-    for volume in volumes {
-        let answer = context
-            .client
-            .call("DeleteVolume", &json!({"VolumeId": volume}))
-            .await?;
-        done(context, &answer, &volume)?;
-    }
-    Ok(())
+    let question = format!("Delete {} and what is on them?", volumes.join(", "));
+    delete(
+        context,
+        ("DeleteVolume", "VolumeId"),
+        &volumes,
+        (!yes).then_some(question),
+    )
+    .await
 }
 
 async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {

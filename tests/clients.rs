@@ -3,10 +3,10 @@
 //!
 //! `tests/clients/programs` makes the programs, `tests/clients/*` are what they are told to do.
 
-use kiln_harness::{Daemon, Setup, has_kvm, small_guest};
+use kiln_harness::{Daemon, Setup, has_kvm, import_small_guest};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -44,23 +44,7 @@ impl Asked {
             .loopback()
             .start();
         let home = tempfile::tempdir().unwrap();
-        let kernel = small_guest("wait", home.path());
-        let disk = home.path().join("disk");
-        File::create(&disk).unwrap().set_len(1 << 20).unwrap();
-        let [disk, kernel] = [&disk, &kernel].map(|path| path.to_str().unwrap());
-        let import = [
-            "import",
-            disk,
-            "--format",
-            "raw",
-            "--name",
-            "wait",
-            "--kernel",
-            kernel,
-            "--command-line",
-            "x=1",
-        ];
-        let image = daemon.run_kiln(&import).trim().to_owned();
+        let image = import_small_guest(&daemon, "wait", "wait");
         let env = daemon
             .kiln(&["env", "--json"])
             .env("XDG_CONFIG_HOME", home.path())

@@ -1,10 +1,9 @@
 //! The life of instances through the daemon, with small guests of our own on this host's `/dev/kvm`: the ways down, the
 //! ways to fail, and a daemon that is killed at any moment. Where there is no `/dev/kvm` these tests say so.
 
-use kiln_harness::{Api, Daemon, Setup, has_kvm, small_guest};
+use kiln_harness::{Api, Daemon, Setup, has_kvm, import_small_guest};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(90);
@@ -30,23 +29,7 @@ impl Lab {
             .config(&format!("{capacity}[network]\npublic_pool = [\"203.0.113.8/30\"]\n"))
             .stop_time_limit("1s")
             .start();
-        let kernel = small_guest(guest, folder.path());
-        let disk = folder.path().join("disk");
-        File::create(&disk).unwrap().set_len(1 << 20).unwrap();
-        let (disk, kernel) = (disk.to_str().unwrap(), kernel.to_str().unwrap());
-        let import = [
-            "import",
-            disk,
-            "--format",
-            "raw",
-            "--name",
-            guest,
-            "--kernel",
-            kernel,
-            "--command-line",
-            "x=1",
-        ];
-        let image = daemon.run_kiln(&import).trim().to_owned();
+        let image = import_small_guest(&daemon, guest, guest);
         Self {
             daemon,
             image,

@@ -2,7 +2,7 @@
 //! answered is there, what is there is in a state that EC2 knows, and files and records are of one mind. With small guests of
 //! our own on this host's `/dev/kvm`; where there is none this test says so.
 
-use kiln_harness::{Api, Daemon, Setup, has_kvm, small_guest};
+use kiln_harness::{Api, Daemon, Setup, has_kvm, import_small_guest};
 use kiln_images::formats::{Format, detect};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -56,24 +56,7 @@ struct Lab {
 impl Lab {
     fn new(seed: u64) -> Self {
         let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd")).stop_time_limit("1s").start();
-        let folder = tempfile::tempdir().unwrap();
-        let kernel = small_guest("wait", folder.path());
-        let disk = folder.path().join("disk");
-        File::create(&disk).unwrap().set_len(1 << 20).unwrap();
-        let (disk, kernel) = (disk.to_str().unwrap(), kernel.to_str().unwrap());
-        let import = [
-            "import",
-            disk,
-            "--format",
-            "raw",
-            "--name",
-            "base",
-            "--kernel",
-            kernel,
-            "--command-line",
-            "x=1",
-        ];
-        let base = daemon.run_kiln(&import).trim().to_owned();
+        let base = import_small_guest(&daemon, "wait", "base");
         let request = json!({"ImageId": base, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1});
         let instance = daemon.api().run(&request).remove(0);
         daemon.api().wait_for_state(&instance, "running", SOON);

@@ -1,5 +1,6 @@
 //! The guests that tests boot: Debian, and small ones of our own.
 
+use crate::daemon::Daemon;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +26,20 @@ pub fn has_kvm() -> bool {
         eprintln!("NO GUEST WAS RUN: /dev/kvm can't be opened here ({error})");
     }
     opened.is_ok()
+}
+
+/// Imports a small guest as an image of that name: its kernel comes along, and its disk of 1 MiB is empty.
+#[track_caller]
+#[must_use]
+pub fn import_small_guest(daemon: &Daemon, guest: &str, name: &str) -> String {
+    let folder = tempfile::tempdir().expect("There is room for a disk");
+    let (kernel, disk) = (small_guest(guest, folder.path()), folder.path().join("disk"));
+    let file = fs::File::create(&disk).expect("There is room for a disk");
+    file.set_len(1 << 20).expect("There is room for a disk");
+    let [disk, kernel] = [&disk, &kernel].map(|path| path.to_str().expect("Its path is text"));
+    let import = ["import", disk, "--format", "raw", "--name", name];
+    let kernel = ["--kernel", kernel, "--command-line", "x=1"];
+    daemon.run_kiln(&[&import[..], &kernel].concat()).trim().to_owned()
 }
 
 /// Builds `vmm/tests/guests/<name>.s`, with `<name>.c` if there is one, into an ELF file with a PVH note.

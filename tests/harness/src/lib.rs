@@ -18,6 +18,6 @@ pub use api::{Api, Refusal};
 pub use console::Console;
 pub use daemon::{Daemon, Setup};
 pub use debian::Debian;
-pub use guest::{debian_disk, has_kvm, small_guest};
+pub use guest::{debian_disk, has_kvm, import_small_guest, small_guest};
 pub use leftovers::processes_of;
 pub use namespace::Namespace;

@@ -3,6 +3,7 @@
 //! IAM's words, but no operations of EC2's: `wire::native` has them as resources. A user sees and deletes his own; root all.
 
 use super::{ApiError, Caller, Code, World};
+use crate::api::shown::shown;
 use crate::model::{AccessKey, AccessKeyId};
 use crate::store;
 use rusqlite::Connection;
@@ -49,7 +50,7 @@ pub async fn list(world: &World, caller: Caller) -> Result<Vec<AccessKey>, ApiEr
 /// # Errors
 /// `NoSuchEntity` for a key that is not there, or is not the caller's.
 pub async fn delete(world: &World, caller: Caller, id: &str) -> Result<(), ApiError> {
-    let shown: String = id.chars().take(64).flat_map(char::escape_debug).collect();
+    let shown = shown(id);
     let none = move || ApiError::new(Code::NoSuchEntity, format!("The access key '{shown}' does not exist"));
     let Ok(id) = id.parse::<AccessKeyId>() else {
         return Err(none());

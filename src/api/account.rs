@@ -2,6 +2,7 @@
 
 use super::interfaces::MAX_GROUPS;
 use super::{ApiError, Call, Code, Operation};
+use crate::api::shown::shown;
 use crate::store;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,7 @@ async fn describe(call: Call, request: DescribeAccountAttributes) -> Result<Desc
     ];
     let known = |name: &String| all.iter().any(|(known, _)| known == name);
     if let Some(unknown) = request.attribute_names.iter().find(|name| !known(name)) {
-        let shown: String = unknown.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(unknown);
         let message = format!("Value ({shown}) for parameter attributeName is invalid: there is no such attribute");
         return Err(ApiError::new(Code::InvalidParameterValue, message));
     }

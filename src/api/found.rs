@@ -1,6 +1,7 @@
 //! What a request names, looked up in its transaction: EC2's codes for ids that are malformed or unknown.
 
 use super::{ApiError, Code, ids};
+use crate::api::shown::shown;
 use crate::model::{
     DhcpOptions, DhcpOptionsId, ExportTask, ExportTaskId, Instance, InstanceId, InternetGateway, InternetGatewayId,
     LaunchTemplate, LaunchTemplateId, NetworkAcl, NetworkAclId, NetworkInterface, NetworkInterfaceId, PrefixList,
@@ -51,7 +52,7 @@ lookups! {
 
 /// The error for an association that is not there. EC2 has no other code for an id that is none.
 pub(super) fn no_association(id: &str) -> ApiError {
-    let shown: String = id.chars().take(64).flat_map(char::escape_debug).collect();
+    let shown = shown(id);
     ids::not_found(Code::InvalidAssociationIdNotFound, "association", &[shown])
 }
 

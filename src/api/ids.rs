@@ -1,6 +1,7 @@
 //! Ids in requests: malformed ones are told from unknown ones.
 
 use super::error::{ApiError, Code};
+use crate::api::shown::shown;
 use std::str::FromStr;
 
 /// Parses an id of a request.
@@ -9,7 +10,7 @@ use std::str::FromStr;
 /// `malformed` (the family's `Invalid….Malformed`) if it is no id of that kind.
 pub fn parse<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> {
     text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         ApiError::new(malformed, format!("Invalid id: \"{shown}\""))
     })
 }

@@ -2,6 +2,7 @@
 //! the instance's type instead of a volume.
 
 use super::{ApiError, Code};
+use crate::api::shown::shown;
 use crate::model::InstanceStoreMapping;
 
 /// A mapping with a `VirtualName`, if it is not a volume's, too.
@@ -16,7 +17,7 @@ pub(super) fn mapping(
         )));
     }
     let virtual_name = virtual_name.parse().map_err(|error| {
-        let shown: String = virtual_name.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(virtual_name);
         invalid(format!(
             "Invalid virtual name '{shown}' of the device {device_name}: {error}"
         ))

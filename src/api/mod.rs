@@ -33,6 +33,7 @@ pub mod paging;
 pub mod parameters;
 mod permissions;
 mod places;
+pub mod shown;
 mod snapshots;
 pub mod tagging;
 mod tags;

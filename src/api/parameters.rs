@@ -2,6 +2,7 @@
 //! where RunInstances says `resolve:ssm:…`.
 
 use super::{ApiError, Code, World};
+use crate::api::shown::shown_up_to;
 use crate::model::{Image, ImageState};
 use crate::store;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub(super) async fn resolve(world: &Arc<World>, id: String) -> Result<String, Ap
     match image(world, parameter).await? {
         Some(image) => Ok(image.id.to_string()),
         None => {
-            let shown: String = parameter.chars().take(128).flat_map(char::escape_debug).collect();
+            let shown = shown_up_to(parameter, 128);
             let message = format!(
                 "The parameter '{shown}' stands for no image of this host: 'kiln images' lists those there are, and each is \
                  found by /aws/service/kiln/NAME"

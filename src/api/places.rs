@@ -2,6 +2,7 @@
 
 use super::filter::{Filter, Filters};
 use super::{ApiError, Call, Code, Operation};
+use crate::api::shown::shown;
 use crate::config::Place;
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +158,7 @@ pub(super) fn zone_must_be_here(place: &Place, (name, id): (Option<&str>, Option
         .or_else(|| id.filter(|id| *id != here));
     match elsewhere {
         Some(zone) => {
-            let shown: String = zone.chars().take(64).flat_map(char::escape_debug).collect();
+            let shown = shown(zone);
             let message = format!(
                 "Value ({shown}) for parameter availabilityZone is invalid. This host is {} ({here})",
                 place.zone()

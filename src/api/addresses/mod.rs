@@ -13,6 +13,7 @@ pub(super) use association::WireAssociation;
 use super::change::{Changed, change, tag};
 use super::tagging::{TagSpecification, TagSpecifications};
 use super::{ApiError, Call, Code, Operation, ids};
+use crate::api::shown::shown;
 use crate::instance::free_public_address;
 use crate::model::{AllocationId, ElasticAddress, ResourceId};
 use crate::store::{self, random_bits};
@@ -172,7 +173,7 @@ impl Named {
 
 fn parse_address(text: &str) -> Result<Ipv4Addr, ApiError> {
     text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         ApiError::new(Code::InvalidParameterValue, format!("Invalid IPv4 address: '{shown}'"))
     })
 }

@@ -22,6 +22,7 @@ pub use read::{Block, get_block};
 pub use start::start;
 
 use crate::api::World;
+use crate::api::shown::shown;
 use crate::base64;
 use crate::model::{Snapshot, SnapshotId, SnapshotState};
 use crate::store::{self, StoreError};
@@ -36,7 +37,7 @@ pub const ALGORITHM: &str = "SHA256";
 /// The identifier of a snapshot.
 fn snapshot_id(text: &str) -> Result<SnapshotId, DirectError> {
     text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         DirectError::validation(Reason::SnapshotId, format!("Invalid snapshot id: \"{shown}\""))
     })
 }

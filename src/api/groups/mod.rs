@@ -12,6 +12,7 @@ mod texts;
 
 use super::change::{Changed, change, tag};
 use super::{ApiError, Code, Operation, found, listing};
+use crate::api::shown::shown;
 use crate::config::Place;
 use crate::model::{ResourceId, SecurityGroup, SecurityGroupId, VpcId};
 use crate::store;
@@ -71,7 +72,7 @@ impl Named {
 /// The group of that name in a VPC.
 fn named(store: &Connection, vpc: VpcId, name: &str) -> Result<SecurityGroup, ApiError> {
     store::security_groups::named(store, vpc, name)?.ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(name);
         let message = format!("The security group '{shown}' does not exist in VPC '{vpc}'");
         ApiError::new(Code::InvalidGroupNotFound, message)
     })

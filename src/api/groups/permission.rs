@@ -2,6 +2,7 @@
 
 use super::super::{ApiError, Code};
 use super::{found, named, texts};
+use crate::api::shown::shown;
 use crate::model::{Peer, PrefixListId, SecurityGroup, SecurityGroupId, SecurityGroupRule, Traffic, TrafficError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rusqlite::Connection;
@@ -285,7 +286,7 @@ fn traffic(protocol: Option<&str>, from: Option<i64>, to: Option<i64>) -> Result
 fn block<T: FromStr + Into<IpNet>>(text: &str) -> Result<IpNet, ApiError> {
     let parsed: Result<T, _> = text.parse();
     parsed.map(|block| block.into().trunc()).map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         ApiError::new(Code::InvalidParameterValue, format!("CIDR block {shown} is malformed"))
     })
 }

@@ -1,6 +1,7 @@
 //! Names and descriptions, as EC2 lets them be.
 
 use super::super::{ApiError, Code};
+use crate::api::shown::shown;
 use crate::model::DEFAULT_GROUP;
 
 /// The longest text, in characters.
@@ -56,7 +57,7 @@ fn check(member: &str, text: &str) -> Result<(), ApiError> {
     if text.chars().count() <= MAX_LENGTH && text.chars().all(known) {
         return Ok(());
     }
-    let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+    let shown = shown(text);
     let message = format!(
         "Value ({shown}) for parameter {member} is invalid. It may have {MAX_LENGTH} characters of these: \
          a-z, A-Z, 0-9, and {MARKS}"

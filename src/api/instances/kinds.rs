@@ -1,13 +1,14 @@
 //! Instance types as requests name them.
 
 use super::super::{ApiError, Code, World};
+use crate::api::shown::shown;
 use crate::config::InstanceTypeSpec;
 use crate::model::InstanceType;
 
 /// The type of that name, and `code` if there is none.
 pub(super) fn named(world: &World, name: &str, code: Code) -> Result<InstanceType, ApiError> {
     let spec = world.types.get(name).ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(name);
         let message = format!("Invalid value '{shown}' for InstanceType: DescribeInstanceTypes lists those there are");
         ApiError::new(code, message)
     })?;

@@ -14,6 +14,7 @@ use super::metadata_options::MetadataOptionsRequest;
 use super::repeat::described;
 use super::volumes::{self, Mapping};
 use super::wire::WireReservation;
+use crate::api::shown::shown;
 use crate::base64;
 use crate::chain::chain;
 use crate::instance::{LaunchOrder, LaunchOrderError};
@@ -194,7 +195,7 @@ fn key(store: &Connection, name: Option<&str>) -> Result<Option<LaunchKey>, ApiE
         Err(_) => None,
     };
     let pair = pair.ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(name);
         let message = format!("The key pair '{shown}' does not exist");
         ApiError::new(Code::InvalidKeyPairNotFound, message)
     })?;

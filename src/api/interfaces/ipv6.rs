@@ -3,6 +3,7 @@
 
 use super::super::{ApiError, Call, Code, found};
 use super::order::count;
+use crate::api::shown::shown;
 use crate::model::NetworkInterface;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ impl Named {
             .find(wrong)
             .or_else(|| prefixes.iter().find(wrong_prefix));
         if let Some(text) = wrong {
-            let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+            let shown = shown(text);
             let message = format!("Invalid IPv6 address or prefix of 80 bits: '{shown}'");
             return Err(ApiError::new(Code::InvalidParameterValue, message));
         }

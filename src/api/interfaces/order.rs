@@ -1,6 +1,7 @@
 //! An interface that is to be made, as CreateNetworkInterface and the interfaces of RunInstances say it.
 
 use super::super::{ApiError, Code, found, ids};
+use crate::api::shown::shown;
 use crate::instance::{AddressOrder, InterfaceOrder};
 use crate::model::{DEFAULT_GROUP, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Tag};
 use crate::store;
@@ -152,7 +153,7 @@ pub(super) fn few(mut groups: Vec<SecurityGroupId>) -> Result<Vec<SecurityGroupI
 
 fn named(store: &Connection, subnet: &Subnet, name: &str) -> Result<SecurityGroup, ApiError> {
     store::security_groups::named(store, subnet.vpc, name)?.ok_or_else(|| {
-        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(name);
         let message = format!("The security group '{shown}' does not exist in {}", subnet.vpc);
         ApiError::new(Code::InvalidGroupNotFound, message)
     })
@@ -161,7 +162,7 @@ fn named(store: &Connection, subnet: &Subnet, name: &str) -> Result<SecurityGrou
 /// A private address of a request.
 pub(super) fn address(text: &str) -> Result<Ipv4Addr, ApiError> {
     text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         ApiError::new(Code::InvalidParameterValue, format!("Invalid IPv4 address: '{shown}'"))
     })
 }

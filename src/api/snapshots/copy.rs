@@ -5,6 +5,7 @@ use super::super::tagging::{TagSpecification, TagSpecifications, WireTag};
 use super::super::{ApiError, Call, Code};
 use super::create::{add_pending_copy, to_api};
 use super::found;
+use crate::api::shown::shown;
 use crate::instance::{CopyInstant, CopyOrder};
 use crate::volumes::Original;
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ pub(in super::super) fn must_be_here(call: &Call, region: &str) -> Result<(), Ap
     if region == here {
         return Ok(());
     }
-    let shown: String = region.chars().take(64).flat_map(char::escape_debug).collect();
+    let shown = shown(region);
     let message = format!("The region '{shown}' is not this host's, which is {here}");
     Err(ApiError::new(Code::InvalidParameterValue, message))
 }

@@ -1,6 +1,7 @@
 //! How requests name a template and its versions.
 
 use super::{ApiError, Code, found};
+use crate::api::shown::shown;
 use crate::model::{LaunchTemplate, LaunchTemplateId, LaunchTemplateName, TemplateVersion, VersionChoice};
 use crate::store;
 use rusqlite::Connection;
@@ -78,7 +79,7 @@ pub(super) fn by_name(store: &Connection, name: &LaunchTemplateName) -> Result<L
 /// `InvalidParameterValue`.
 pub(super) fn choice(text: &str) -> Result<VersionChoice, ApiError> {
     text.parse().map_err(|error| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         let message = format!("Invalid launch template version '{shown}'. {error}");
         ApiError::new(Code::InvalidParameterValue, message)
     })

@@ -3,6 +3,7 @@
 use super::super::{ApiError, Call, Code, ids};
 use super::describe::WireAttachment;
 use super::found;
+use crate::api::shown::shown;
 use crate::instance::{Part, VolumePlace};
 use crate::model::{Attachment, AttachmentState, DeviceName, InstanceId};
 use crate::store;
@@ -47,7 +48,7 @@ pub(super) async fn attach(call: Call, request: AttachVolume) -> Result<WireAtta
 
 fn device(text: &str) -> Result<DeviceName, ApiError> {
     text.parse().map_err(|error| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         let message = format!("Value ({shown}) for parameter device is invalid. {error}");
         ApiError::new(Code::InvalidParameterValue, message)
     })

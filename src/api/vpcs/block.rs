@@ -1,6 +1,7 @@
 //! Blocks of addresses in requests.
 
 use super::super::{ApiError, Code};
+use crate::api::shown::shown;
 use crate::model::{Block, BlockError};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -40,8 +41,4 @@ pub(super) fn network<T: FromStr>(member: &str, text: &str) -> Result<T, ApiErro
 fn not_a_block(member: &str, text: &str, error: &dyn Display) -> ApiError {
     let message = format!("Value ({}) for parameter {member} is invalid. {error}", shown(text));
     ApiError::new(Code::InvalidParameterValue, message)
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
 }

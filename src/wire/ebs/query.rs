@@ -1,6 +1,7 @@
 //! What stands behind the `?` of a path.
 
 use crate::api::direct::DirectError;
+use crate::api::shown::shown;
 use std::collections::BTreeMap;
 
 /// The parameters of a query, by name.
@@ -16,7 +17,7 @@ impl Query {
         for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = known.iter().find(|known| **known == name) else {
-                let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+                let shown = shown(name);
                 return Err(DirectError::parameter(format!("There is no parameter '{shown}'")));
             };
             let value = decoded(value)

@@ -4,6 +4,7 @@
 //! no memory to speak of; the depth is bounded by the shapes and by [`MAX_DEPTH`].
 
 use super::{Bounds, EC2, Member, Model, Shape};
+use crate::api::shown::shown_up_to;
 use crate::api::{ApiError, Code};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub fn request(operation: &str, value: &Value) -> Result<(), ApiError> {
 /// have.
 pub fn input(operation: &str) -> Result<&'static Shape, ApiError> {
     if EC2.operation(operation).is_none() {
-        let shown: String = operation.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+        let shown = shown_up_to(operation, SHOWN);
         let message = format!("The action {shown} is not valid for this web service");
         return Err(ApiError::new(Code::InvalidAction, message));
     }
@@ -236,8 +237,7 @@ fn invalid(message: String) -> ApiError {
 fn show(value: &Value) -> String {
     let cut = |text: &str| {
         let more = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
-        let text: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-        format!("{text}{more}")
+        format!("{}{more}", shown_up_to(text, SHOWN))
     };
     match value {
         Value::String(text) => cut(text),
@@ -252,12 +252,7 @@ fn unknown(name: &str, members: &BTreeMap<&'static str, Member>, path: &Path) ->
     let hint = meant
         .map(|member| format!("; did you mean {member}?"))
         .unwrap_or_default();
-    let path: String = path
-        .to_string()
-        .chars()
-        .take(4 * SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let path = shown_up_to(&path.to_string(), 4 * SHOWN);
     ApiError::new(
         Code::UnknownParameter,
         format!("The parameter {path} is not recognized{hint}"),

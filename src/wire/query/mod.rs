@@ -3,7 +3,6 @@
 //! `services` comes here with what is meant for EC2. The handlers are those of the JSON face, and so are the checks.
 
 mod answer;
-mod fault;
 mod parameters;
 mod request;
 #[cfg(test)]
@@ -16,6 +15,7 @@ pub use xml::Xml;
 use super::dispatch::Dispatch;
 use super::model::check;
 use super::server::body::{Answer, typed};
+use crate::api::shown::shown;
 use crate::api::{ApiError, Caller, Code, RequestId};
 use http_body_util::Full;
 use hyper::Response;
@@ -48,7 +48,7 @@ async fn carried_out(
     if let Some(version) = pairs.get("Version").filter(|version| *version != VERSION) {
         let message = format!(
             "The requested version ({}) of service AmazonEC2 does not exist; kiln speaks {VERSION}",
-            fault::show(version)
+            shown(version)
         );
         return Err(ApiError::new(Code::NoSuchVersion, message));
     }

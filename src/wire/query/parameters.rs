@@ -3,7 +3,7 @@
 //! They come from anybody who may connect. The number of pairs is bounded, and with it the tree; it is no deeper than
 //! [`MAX_DEPTH`].
 
-use super::fault;
+use crate::api::shown::shown;
 use crate::api::{ApiError, Code};
 use percent_encoding::percent_decode;
 use std::collections::BTreeMap;
@@ -80,13 +80,13 @@ impl Node {
         let mut node = self;
         for (depth, part) in name.split('.').enumerate() {
             if depth == MAX_DEPTH {
-                let message = format!("The parameter {} has more than {MAX_DEPTH} parts", fault::show(name));
+                let message = format!("The parameter {} has more than {MAX_DEPTH} parts", shown(name));
                 return Err(malformed(message));
             }
             node = node.children.entry(part.to_owned()).or_default();
         }
         if node.value.replace(value).is_some() {
-            let message = format!("The parameter {} comes twice", fault::show(name));
+            let message = format!("The parameter {} comes twice", shown(name));
             return Err(malformed(message));
         }
         Ok(())

@@ -4,8 +4,8 @@
 //! What is right in form and wrong in content (bounds, enumerations, what is required) is left to the check that all
 //! faces share.
 
-use super::fault::show;
 use super::parameters::Node;
+use crate::api::shown::shown;
 use crate::api::{ApiError, Code};
 use crate::wire::model::{EC2, Member, Shape};
 use serde_json::{Map, Value};
@@ -89,7 +89,7 @@ fn list(member: &Member, node: &Node, path: &str) -> Result<Value, ApiError> {
         let number = parsed.ok_or_else(|| {
             let message = format!(
                 "The parameter {} is not recognized: items of a list are numbered from 1",
-                show(&path)
+                shown(&path)
             );
             ApiError::new(Code::MalformedQueryString, message)
         })?;
@@ -97,7 +97,7 @@ fn list(member: &Member, node: &Node, path: &str) -> Result<Value, ApiError> {
     }
     items.sort_unstable_by_key(|(number, ..)| *number);
     if items.windows(2).any(|two| two[0].0 == two[1].0) {
-        let message = format!("An item of the list {} comes twice", show(path));
+        let message = format!("An item of the list {} comes twice", shown(path));
         return Err(ApiError::new(Code::MalformedQueryString, message));
     }
     items.iter().map(|(_, child, path)| of(member, child, path)).collect()
@@ -134,15 +134,15 @@ fn join(path: &str, part: &str) -> String {
 }
 
 fn unknown(path: &str) -> ApiError {
-    let message = format!("The parameter {} is not recognized", show(path));
+    let message = format!("The parameter {} is not recognized", shown(path));
     ApiError::new(Code::UnknownParameter, message)
 }
 
 fn wrong(value: &str, path: &str, expected: &str) -> ApiError {
     let message = format!(
         "Value ({}) for parameter {} is invalid. Expecting {expected}",
-        show(value),
-        show(path)
+        shown(value),
+        shown(path)
     );
     ApiError::new(Code::InvalidParameterValue, message)
 }

@@ -2,6 +2,7 @@
 
 use super::service::Refusal;
 use super::{Request, json};
+use crate::api::shown::shown_up_to;
 use crate::api::{ApiError, Code, World, parameters};
 use crate::wire::server::body::Answer;
 use hyper::Response;
@@ -55,7 +56,7 @@ async fn get(world: &World, body: &[u8]) -> Result<Value, Refusal> {
     match parameter(world, &request.name).await? {
         Some(found) => Ok(json!({"Parameter": found})),
         None => {
-            let shown: String = request.name.chars().take(128).flat_map(char::escape_debug).collect();
+            let shown = shown_up_to(&request.name, 128);
             let message = format!("There is no parameter '{shown}': kiln has those that stand for its images");
             Err(refusal("ParameterNotFound", message))
         }

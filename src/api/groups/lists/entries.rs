@@ -2,6 +2,7 @@
 
 use super::super::super::paging::Page;
 use super::{ApiError, Call, Code, found, texts};
+use crate::api::shown::shown;
 use crate::model::{AddressFamily, PrefixListEntry};
 use crate::store;
 use ipnet::IpNet;
@@ -34,7 +35,7 @@ pub(super) fn block(text: &str, family: AddressFamily) -> Result<IpNet, ApiError
     let parsed: Option<IpNet> = text.parse().ok();
     let block = parsed.filter(|block| AddressFamily::of(*block) == family);
     block.map(|block| block.trunc()).ok_or_else(|| {
-        let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         let message = format!("The CIDR ({shown}) is invalid: it must be a block of {}", family.name());
         ApiError::new(Code::InvalidParameterValue, message)
     })

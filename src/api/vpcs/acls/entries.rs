@@ -2,6 +2,7 @@
 
 use super::super::super::{ApiError, Call, Code};
 use super::{Changed, block, change, found};
+use crate::api::shown::shown;
 use crate::model::{Direction, LAST_ENTRY, NetworkAcl, NetworkAclEntry, NetworkAclId, Traffic};
 use crate::store;
 use ipnet::IpNet;
@@ -95,7 +96,7 @@ fn traffic(request: &EntryRequest) -> Result<Traffic, ApiError> {
         "udp" => 17,
         "icmpv6" => 58,
         number => number.parse().map_err(|_| {
-            let shown: String = number.chars().take(64).flat_map(char::escape_debug).collect();
+            let shown = shown(number);
             invalid(format!(
                 "Invalid protocol {shown}: -1 for all, tcp, udp, icmp, icmpv6, or a number"
             ))

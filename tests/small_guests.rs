@@ -1,8 +1,8 @@
 //! The daemon with guests of our own on this host's `/dev/kvm`, software or not: each is a few hundred bytes and runs at
 //! once. Where there is no `/dev/kvm` these tests say so and run no guest.
 
-use kiln_harness::{Daemon, Namespace, Setup, has_kvm, small_guest};
-use serde_json::json;
+use kiln_harness::{Api, Daemon, Namespace, Setup, has_kvm, small_guest};
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -308,6 +308,11 @@ fn instance_store_lives_from_a_start_to_the_stop_and_through_reboots_and_deaths_
     api.call("RebootInstances", &json!({"InstanceIds": [instance]}));
     console.wait_for(&written, SOON);
     assert_eq!(
+        replaced(&api, &json!({"InstanceId": instance, "DeleteReplacedRootVolume": true})),
+        "succeeded"
+    );
+    api.console(&instance).wait_for(&written, SOON);
+    assert_eq!(
         disks.each_ref().map(|disk| disk.metadata().unwrap().len()),
         [1_000_000_000; 2]
     );
@@ -336,6 +341,167 @@ fn instance_store_lives_from_a_start_to_the_stop_and_through_reboots_and_deaths_
     daemon.start();
     api.wait_for_state(&instance, "stopped", SOON);
     assert!(disks.iter().all(|disk| !disk.exists()));
+    api.terminate(&[instance]);
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+/// Waits for a task that replaces a root volume to end; gives its state.
+fn replaced(api: &Api, request: &Value) -> String {
+    let events = api.events();
+    let task = api.call("CreateReplaceRootVolumeTask", request);
+    let id = json!({"ReplaceRootVolumeTaskIds": [task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"]]});
+    events.until(SOON, "the end of the task", || {
+        let task = api.call("DescribeReplaceRootVolumeTasks", &id)["ReplaceRootVolumeTasks"][0].take();
+        task.get("CompleteTime")
+            .map(|_| task["TaskState"].as_str().unwrap().to_owned())
+    })
+}
+
+fn root_volume(api: &Api, instance: &str) -> String {
+    let instance = api.instance(instance);
+    let volume = &instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"];
+    volume.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_running_instance_gets_another_root_volume_and_its_guest_sees_a_reboot() {
+    const MARK: &[u8] = b"what the guest has made of it";
+    if !has_kvm() {
+        return;
+    }
+    let daemon = setup().start();
+    let (image, api) = (import(&daemon, "wait", "wait"), daemon.api());
+    let instance = run(&daemon, &image, 1).remove(0);
+    api.wait_for_state(&instance, "running", SOON);
+    api.console(&instance).wait_for("ready", SOON);
+    let (first, address) = (
+        root_volume(&api, &instance),
+        api.instance(&instance)["PrivateIpAddress"].clone(),
+    );
+    let file = |volume: &str| daemon.state().join(format!("volumes/{volume}.raw"));
+    let mark = |volume: &str| {
+        let mut bytes = [0; MARK.len()];
+        File::open(file(volume))
+            .unwrap()
+            .read_exact_at(&mut bytes, 9 * SECTOR)
+            .unwrap();
+        bytes
+    };
+    let written = File::options().write(true).open(file(&first)).unwrap();
+    written.write_all_at(MARK, 9 * SECTOR).unwrap();
+    let snapshot = api.call("CreateSnapshot", &json!({"VolumeId": first}))["SnapshotId"].clone();
+
+    // Launch state: as the image is; what was replaced is kept.
+    assert_eq!(replaced(&api, &json!({"InstanceId": instance})), "succeeded");
+    let second = root_volume(&api, &instance);
+    assert_ne!(first, second);
+    assert_eq!((mark(&first).as_slice(), mark(&second)), (MARK, [0; MARK.len()]));
+    let volumes = api.call("DescribeVolumes", &json!({"VolumeIds": [first, second]}));
+    let states = volumes["Volumes"].as_array().unwrap().iter();
+    let state = |volume: &str| states.clone().find(|one| one["VolumeId"] == volume).unwrap()["State"].clone();
+    assert_eq!((state(&first), state(&second)), (json!("available"), json!("in-use")));
+    api.console(&instance).wait_for("ready", SOON);
+    let shown = api.instance(&instance);
+    assert_eq!(
+        (&shown["State"]["Name"], &shown["PrivateIpAddress"]),
+        (&json!("running"), &address)
+    );
+
+    // A snapshot; what was replaced goes.
+    let snapshot_id = snapshot.as_str().unwrap();
+    let task = daemon.run_kiln(&[
+        "replace-root",
+        &instance,
+        "--snapshot",
+        snapshot_id,
+        "--delete-replaced",
+    ]);
+    assert!(task.starts_with("replacevol-"), "{task}");
+    let third = root_volume(&api, &instance);
+    assert_eq!(mark(&third), MARK);
+    assert!(!file(&second).exists());
+
+    api.terminate(&[instance]);
+    // The root volume goes with its instance, whichever it is.
+    assert!(!file(&third).exists());
+    api.call("DeleteVolume", &json!({"VolumeId": first}));
+    api.call("DeleteSnapshot", &json!({"SnapshotId": snapshot}));
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
+fn an_instance_whose_new_root_volume_is_no_good_runs_on_from_the_one_that_it_had() {
+    if !has_kvm() {
+        return;
+    }
+    let daemon = setup().start();
+    let (image, api) = (import(&daemon, "wait", "wait"), daemon.api());
+    let instance = run(&daemon, &image, 1).remove(0);
+    api.wait_for_state(&instance, "running", SOON);
+    let first = root_volume(&api, &instance);
+    let zone = api.instance(&instance)["Placement"]["AvailabilityZone"].clone();
+    let broken = api.call("CreateVolume", &json!({"Size": 1, "AvailabilityZone": zone}))["VolumeId"].clone();
+    while api.call("DescribeVolumes", &json!({"VolumeIds": [broken]}))["Volumes"][0]["State"] != "available" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fs::remove_file(daemon.state().join(format!("volumes/{}.raw", broken.as_str().unwrap()))).unwrap();
+
+    let said = daemon
+        .kiln(&["replace-root", &instance, "--volume", broken.as_str().unwrap()])
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{why}");
+    assert!(
+        why.contains("No such file or directory") && said.stdout.is_empty(),
+        "{why}"
+    );
+    let tasks = api.call("DescribeReplaceRootVolumeTasks", &json!({}))["ReplaceRootVolumeTasks"].take();
+    assert_eq!(tasks[0]["TaskState"], "failed");
+    api.wait_for_state(&instance, "running", SOON);
+    assert_eq!(root_volume(&api, &instance), first);
+    api.console(&instance).wait_for("ready", SOON);
+    // It is a user's, who had it before: it is theirs to delete.
+    api.call("DeleteVolume", &json!({"VolumeId": broken}));
+    api.terminate(&[instance]);
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
+fn a_root_volume_is_replaced_though_the_daemon_is_killed_meanwhile() {
+    if !has_kvm() {
+        return;
+    }
+    let mut daemon = setup().start();
+    let (image, api) = (import(&daemon, "wait", "wait"), daemon.api());
+    let instance = run(&daemon, &image, 1).remove(0);
+    api.wait_for_state(&instance, "running", SOON);
+    for wait in [0, 5, 50, 500, 1000, 1010, 1020, 1050, 1100] {
+        let before = root_volume(&api, &instance);
+        let request = json!({"InstanceId": instance, "DeleteReplacedRootVolume": true});
+        let task = api.call("CreateReplaceRootVolumeTask", &request);
+        std::thread::sleep(Duration::from_millis(wait));
+        daemon.kill();
+        daemon.start();
+        let id = json!({"ReplaceRootVolumeTaskIds": [task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"]]});
+        let state = api.events().until(SOON, "the end of the task", || {
+            let task = api.call("DescribeReplaceRootVolumeTasks", &id)["ReplaceRootVolumeTasks"][0].take();
+            task.get("CompleteTime").map(|_| task["TaskState"].clone())
+        });
+        assert_eq!(state, "succeeded", "killed after {wait} ms");
+        assert_ne!(root_volume(&api, &instance), before);
+        api.wait_for_state(&instance, "running", SOON);
+        api.console(&instance).wait_for("ready", SOON);
+        let volumes = api.call("DescribeVolumes", &json!({}))["Volumes"].take();
+        assert_eq!(
+            volumes.as_array().unwrap().len(),
+            1,
+            "killed after {wait} ms: {volumes}"
+        );
+    }
     api.terminate(&[instance]);
     deregister(&daemon, &image);
     daemon.finish();

@@ -147,6 +147,8 @@ codes! {
     InvalidPrefixListIdMalformed = "InvalidPrefixListId.Malformed" 400,
     InvalidPrefixListIdNotFound = "InvalidPrefixListID.NotFound" 400,
     InvalidPrefixListModification = "InvalidPrefixListModification" 400,
+    InvalidReplaceRootVolumeTaskIdMalformed = "InvalidReplaceRootVolumeTaskId.Malformed" 400,
+    InvalidReplaceRootVolumeTaskIdNotFound = "InvalidReplaceRootVolumeTaskId.NotFound" 400,
     InvalidRouteNotFound = "InvalidRoute.NotFound" 400,
     InvalidRouteTableIdMalformed = "InvalidRouteTableId.Malformed" 400,
     InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound" 400,

@@ -26,7 +26,8 @@ pub(super) struct Asked {
         alias = "RouteTableIds",
         alias = "DhcpOptionsIds",
         alias = "NetworkAclIds",
-        alias = "NetworkInterfaceIds"
+        alias = "NetworkInterfaceIds",
+        alias = "ReplaceRootVolumeTaskIds"
     )]
     ids: Vec<String>,
     filters: Vec<Filter>,

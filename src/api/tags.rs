@@ -189,6 +189,7 @@ const fn not_found(resource: ResourceId) -> Code {
         ResourceId::Snapshot(_) => Code::InvalidSnapshotNotFound,
         ResourceId::ImportTask(_) => Code::InvalidConversionTaskId,
         ResourceId::ExportTask(_) => Code::InvalidExportTaskIdNotFound,
+        ResourceId::ReplaceRootVolumeTask(_) => Code::InvalidReplaceRootVolumeTaskIdNotFound,
         ResourceId::Kernel(_) => Code::InvalidAkiIdNotFound,
         ResourceId::Ramdisk(_) => Code::InvalidAriIdNotFound,
         ResourceId::KeyPair(_) => Code::InvalidKeyPairNotFound,

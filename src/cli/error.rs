@@ -139,6 +139,14 @@ pub enum CommandError {
         /// The volume.
         volume: String,
     },
+    /// A root volume could not be replaced.
+    #[error("The root volume is not replaced, and the instance has the one that it had ({task}): {why}")]
+    RootNotReplaced {
+        /// The task.
+        task: String,
+        /// Why.
+        why: String,
+    },
     /// A file of the user's can't be used.
     #[error("File {path} can't be used")]
     File {

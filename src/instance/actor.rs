@@ -13,8 +13,9 @@ use super::follow::{News, follow};
 use super::hotplug::Hotplug;
 use super::launch::{LaunchError, launch};
 use super::plan::{LastResort, Plan, Step};
-use super::policy::{Ask, Fate, failed_start, fate};
+use super::policy::{Ask, Fate};
 use super::record::Record;
+use super::replace_root::{self, ReplaceRoot};
 use crate::chain::chain;
 use crate::machine::Machine;
 use crate::model::{Instance, InstanceId, InstanceState, Milestone, ReasonCode, Stage};
@@ -38,6 +39,8 @@ pub(super) enum Message {
     Hotplug(Hotplug),
     /// Its record is to change.
     Amend(Amend),
+    /// Its root volume is to be replaced.
+    ReplaceRoot(ReplaceRoot),
 }
 
 /// What the actor is in the middle of.
@@ -153,6 +156,7 @@ impl Actor {
                     Some(Message::Ask(ask, answer)) => self.answer(ask, answer).await,
                     Some(Message::Hotplug(what)) => self.hotplug(what).await,
                     Some(Message::Amend(what)) => self.amend(what).await,
+                    Some(Message::ReplaceRoot(what)) => self.replace_root(what).await,
                     None => return,
                 },
                 happening = self.phase.next() => match happening {
@@ -262,25 +266,29 @@ impl Actor {
     // Starting.
 
     async fn launched(&mut self, result: Option<Result<Arc<Machine>, LaunchError>>) {
-        let (state, ran) = (self.instance().state, self.instance().ran);
         match result {
             Some(Ok(machine)) => self.up(machine).await,
             Some(Err(error)) => {
                 let why = chain(&error);
                 tracing::warn!(instance = %self.instance().id, error = %why, "An instance could not be started");
-                self.phase = Phase::ending(failed_start(state, ran, error.code(), why));
+                self.not_launched(error.code(), why).await;
             }
             None => {
                 let why = "The start of the instance died".to_owned();
-                self.phase = Phase::ending(failed_start(state, ran, ReasonCode::InternalError, why));
+                self.not_launched(ReasonCode::InternalError, why).await;
             }
         }
+    }
+
+    async fn not_launched(&mut self, code: ReasonCode, why: String) {
+        self.phase = Phase::ending(replace_root::failed_start(&self.parts, self.instance(), code, why).await);
     }
 
     /// The guest runs: so says the record, unless it is to go down already.
     async fn up(&mut self, machine: Arc<Machine>) {
         let written = match self.instance().state {
             InstanceState::Pending => self.record.enter(InstanceState::Running, None).await,
+            InstanceState::Running => self.record.set_rebooting(false).await,
             _ => Ok(()),
         };
         let going_down = matches!(
@@ -298,6 +306,10 @@ impl Actor {
         };
         self.record.show_machine(Some(Arc::clone(&machine)));
         self.phase = Phase::running(machine, plan);
+        if let Err(error) = self.is_up().await {
+            let error = chain(&error);
+            tracing::error!(instance = %self.instance().id, %error, "That a root volume is replaced can't be recorded");
+        }
     }
 
     // The machine.
@@ -337,7 +349,8 @@ impl Actor {
     /// The guest boots again in the same machine. If a reboot was asked for, that was it.
     async fn was_reset(&mut self) {
         self.record.tell(super::events::Happened::Reset);
-        if self.instance().rebooting {
+        let replacing = replace_root::is_replacing(&self.parts, self.instance()).await;
+        if self.instance().rebooting && !replacing {
             if let Err(error) = self.record.set_rebooting(false).await {
                 tracing::warn!(instance = %self.instance().id, %error, "The end of a reboot could not be recorded");
             }
@@ -356,9 +369,8 @@ impl Actor {
         let ending = tokio::task::spawn_blocking(move || Ending::read(&path))
             .await
             .unwrap_or(Ending::Vanished);
-        let instance = self.instance();
-        tracing::info!(instance = %instance.id, how = %ending.describe(), "A machine ended");
-        self.phase = Phase::ending(fate(instance.state, instance.shutdown_behavior, &ending));
+        tracing::info!(instance = %self.instance().id, how = %ending.describe(), "A machine ended");
+        self.phase = Phase::ending(replace_root::fate(&self.parts, self.instance(), &ending).await);
     }
 
     // What is due. Returns whether the instance is still there.
@@ -396,6 +408,7 @@ impl Actor {
         match finish(&self.parts, &mut self.record, &fate).await {
             Ok(()) => match fate {
                 Fate::Stop(_) => self.phase = Phase::Idle,
+                Fate::Boot(_) => self.boot_again().await,
                 Fate::Terminate(_) => {
                     self.phase = Phase::Terminated {
                         purge_at: Instant::now() + self.parts.retention,
@@ -411,6 +424,14 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// A guest that runs gets another machine: it sees a reboot.
+    async fn boot_again(&mut self) {
+        if let Err(error) = self.record.restart_timeline().await {
+            tracing::warn!(instance = %self.instance().id, %error, "A timeline could not be begun anew");
+        }
+        self.phase = Phase::launching(&self.parts, self.instance());
     }
 }
 

@@ -9,8 +9,9 @@ use super::ending::Ending;
 use super::finish::begin;
 use super::hotplug::take_up;
 use super::plan::{LastResort, Plan};
-use super::policy::{Fate, fate};
+use super::policy::Fate;
 use super::record::Record;
+use super::replace_root;
 use super::told::tell;
 use crate::machine::{Found, Machine};
 use crate::model::{Instance, InstanceState};
@@ -65,9 +66,6 @@ async fn take_back(parts: &Parts, record: &mut Record, machine: Arc<Machine>) ->
             let left = parts.stop_time_limit.saturating_sub(since_asked(instance));
             Some(Plan::gentle(now, now + left, LastResort::End))
         }
-        InstanceState::Running if instance.rebooting => {
-            Some(Plan::gentle(now, now + parts.stop_time_limit, LastResort::Reset))
-        }
         // The daemon ended between the launch and its record.
         InstanceState::Pending => match record.enter(InstanceState::Running, None).await {
             Ok(()) => None,
@@ -76,12 +74,27 @@ async fn take_back(parts: &Parts, record: &mut Record, machine: Arc<Machine>) ->
                 Some(Plan::forced(now))
             }
         },
-        InstanceState::Running => None,
+        InstanceState::Running => left_to_do(parts, record).await,
         // A machine that the record says is gone: it is none of a user's any more.
         InstanceState::Stopped | InstanceState::Terminated => Some(Plan::forced(now)),
     };
     record.show_machine(Some(Arc::clone(&machine)));
     Phase::running(machine, plan)
+}
+
+/// What an earlier daemon had begun with a guest that runs.
+async fn left_to_do(parts: &Parts, record: &mut Record) -> Option<Plan> {
+    match replace_root::taken_back(parts, record).await {
+        Ok(Some(plan)) => return Some(plan),
+        Ok(None) => {}
+        Err(error) => {
+            let error = crate::chain::chain(&error);
+            tracing::error!(instance = %record.instance.id, %error, "The task that replaces a root volume can't be taken up");
+        }
+    }
+    let now = Instant::now();
+    let reboot = || Plan::gentle(now, now + parts.stop_time_limit, LastResort::Reset);
+    record.instance.rebooting.then(reboot)
 }
 
 /// Without a machine an instance is at rest, is brought there, or starts. That it runs no more is on record before
@@ -98,8 +111,8 @@ async fn at_rest_or_again(parts: &Arc<Parts>, record: &mut Record, ending: Endin
                 purge_at: Instant::now() + parts.retention.saturating_sub(age),
             }
         }
-        state => {
-            let fate = fate(state, instance.shutdown_behavior, &ending);
+        InstanceState::Running | InstanceState::Stopping | InstanceState::ShuttingDown => {
+            let fate = replace_root::fate(parts, instance, &ending).await;
             if let Err(error) = begin(record, &fate).await {
                 tracing::warn!(instance = %record.instance.id, %error, "The end of a machine can't be recorded yet");
             }

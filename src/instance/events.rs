@@ -1,6 +1,6 @@
 //! What happens to instances, told to whoever listens (`GET /events`).
 
-use crate::model::{InstanceId, InstanceState, Stage};
+use crate::model::{InstanceId, InstanceState, ReplaceRootVolumeTaskId, ReplaceRootVolumeTaskState, Stage};
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
 
@@ -36,6 +36,15 @@ pub enum Happened {
     Rebooting,
     /// The machine was reset, by its guest or a reboot, and boots again.
     Reset,
+    /// A task that replaces its root volume has come to another state.
+    RootVolume {
+        /// The task.
+        task: ReplaceRootVolumeTaskId,
+        /// Its state now.
+        state: ReplaceRootVolumeTaskState,
+        /// Why it failed.
+        reason: Option<String>,
+    },
     /// A device found its driver broken.
     DeviceNeedsReset {
         /// The device.

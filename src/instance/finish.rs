@@ -5,6 +5,7 @@ use super::instance_store;
 use super::interfaces;
 use super::policy::Fate;
 use super::record::Record;
+use super::replace_root::{self, StepError};
 use super::volumes;
 use crate::machine::ClearMachineError;
 use crate::model::{InstanceId, InstanceState, ResourceId, VolumeState};
@@ -31,6 +32,8 @@ pub(super) enum FinishError {
         instance: InstanceId,
         source: DeleteVolumeError,
     },
+    #[error("The root volume of {instance} can't be replaced")]
+    ReplaceRoot { instance: InstanceId, source: StepError },
     #[error("The files of {instance} can't be removed")]
     Files {
         instance: InstanceId,
@@ -58,8 +61,12 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
     // The others' rules name what it had, which may be somebody else's soon.
     let applied = parts.networks.apply_around(id).await;
     applied.map_err(|source| FinishError::Network { instance: id, source })?;
-    let removed = instance_store::remove(parts, &record.instance).await;
-    removed.map_err(|source| FinishError::Files { instance: id, source })?;
+    let replaced = replace_root::step(parts, record, fate).await;
+    replaced.map_err(|source| FinishError::ReplaceRoot { instance: id, source })?;
+    if !matches!(fate, Fate::Boot(_)) {
+        let removed = instance_store::remove(parts, &record.instance).await;
+        removed.map_err(|source| FinishError::Files { instance: id, source })?;
+    }
     match (fate, record.instance.state) {
         (Fate::Stop(reason), Pending) => record.enter(Stopped, reason.clone()).await.map_err(store_error),
         (Fate::Stop(_), Stopping) => record.enter(Stopped, None).await.map_err(store_error),
@@ -69,7 +76,7 @@ pub(super) async fn finish(parts: &Parts, record: &mut Record, fate: &Fate) -> R
             released.await.map_err(store_error)?;
             record.enter(Terminated, None).await.map_err(store_error)
         }
-        (Fate::Stop(_) | Fate::Terminate(_), _) => Ok(()),
+        (Fate::Stop(_) | Fate::Terminate(_) | Fate::Boot(_), _) => Ok(()),
     }
 }
 
@@ -114,6 +121,7 @@ pub(super) async fn purge(parts: &Parts, id: InstanceId) -> Result<(), FinishErr
     removed.map_err(|source| FinishError::Files { instance: id, source })?;
     let purged = parts.store.write(move |tx| {
         store::tags::remove_all(tx, ResourceId::Instance(id))?;
+        store::replace_root_volume_tasks::remove_of(tx, id)?;
         store::instances::remove(tx, id)?;
         store::reservations::remove_empty(tx, OffsetDateTime::now_utc())
     });

@@ -5,7 +5,7 @@ use super::instance_store;
 use super::record::reach;
 use super::spec::{SpecError, machine_spec};
 use crate::machine::{ClearMachineError, ControlError, Machine, StartMachineError};
-use crate::model::{Instance, InstanceId, Milestone, ReasonCode, Stage, VolumeState};
+use crate::model::{Instance, InstanceId, InstanceState, Milestone, ReasonCode, Stage, VolumeState};
 use crate::network::NetworkError;
 use crate::store::{StoreError, volumes};
 use crate::volumes::{CreateVolumeError, HostFileError};
@@ -188,7 +188,11 @@ async fn prepare_files(parts: &Parts, instance: &Instance) -> Result<(), HostFil
     for path in [parts.layout.console_log(id), parts.layout.report(id)] {
         files.create_anew(&path).await?;
     }
-    instance_store::make(parts, instance).await
+    match instance.state {
+        // It boots again: a reboot leaves instance store as it is.
+        InstanceState::Running => Ok(()),
+        _ => instance_store::make(parts, instance).await,
+    }
 }
 
 async fn reach_now(parts: &Parts, instance: &Instance, stage: Stage) {

@@ -33,6 +33,7 @@ mod plan;
 mod policy;
 mod public_addresses;
 mod record;
+mod replace_root;
 mod run;
 mod spec;
 mod surroundings;
@@ -216,6 +217,7 @@ impl Instances {
             }
         }
         this.finish_modifying().await?;
+        this.go_on_replacing().await?;
         if let Err(error) = this.parts.networks.recover().await {
             tracing::error!(error = %crate::chain::chain(&error), "The networks could not be taken up");
         }

@@ -89,6 +89,8 @@ pub enum Fate {
     Stop(Option<(ReasonCode, String)>),
     /// It is terminated. Without a reason it keeps the one it has.
     Terminate(Option<(ReasonCode, String)>),
+    /// It is running and boots again, from the root volume that it is given; or, if there is a reason why it can't, from the one it had.
+    Boot(Option<String>),
 }
 
 /// What becomes of an instance whose machine has ended.

@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::model::{Amendment, Instance, InstanceState, Milestone, Protection, ReasonCode, Stage, StateReason};
 use crate::store::{Store, StoreError, instance_attributes, instances};
 use ipnet::Ipv4Net;
+use rusqlite::Connection;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -182,12 +183,39 @@ impl Record {
     }
 
     async fn change(&mut self, change: impl FnOnce(&mut Instance)) -> Result<(), StoreError> {
+        self.change_with(change, |_| Ok(())).await
+    }
+
+    /// Changes the record together with something else.
+    pub(super) async fn change_with(
+        &mut self,
+        change: impl FnOnce(&mut Instance),
+        also: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.change_if(change, |tx| also(tx).map(|()| true)).await.map(drop)
+    }
+
+    /// Changes the record if something else can be done in the same transaction; gives whether it was.
+    pub(super) async fn change_if(
+        &mut self,
+        change: impl FnOnce(&mut Instance),
+        can: impl FnOnce(&Connection) -> Result<bool, StoreError> + Send + 'static,
+    ) -> Result<bool, StoreError> {
         let mut changed = self.instance.clone();
         change(&mut changed);
         let row = changed.clone();
-        self.store.write(move |tx| instances::update(tx, &row)).await?;
-        self.publish(changed);
-        Ok(())
+        let done = self.store.write(move |tx| {
+            let done = can(tx)?;
+            if done {
+                instances::update(tx, &row)?;
+            }
+            Ok::<_, StoreError>(done)
+        });
+        let done = done.await?;
+        if done {
+            self.publish(changed);
+        }
+        Ok(done)
     }
 
     fn publish(&mut self, changed: Instance) {

@@ -89,6 +89,7 @@ ids! {
     ImportImageTaskId "import-ami-" "a task that imports an image";
     ImportSnapshotTaskId "import-snap-" "a task that imports a snapshot";
     ExportTaskId "export-ami-" "a task that exports an image";
+    ReplaceRootVolumeTaskId "replacevol-" "a task that replaces a root volume";
     VpcId "vpc-" "a VPC";
     SubnetId "subnet-" "a subnet";
     DhcpOptionsId "dopt-" "a set of DHCP options";
@@ -150,6 +151,8 @@ pub enum ResourceId {
     ImportTask(ImportTaskId),
     /// An export task.
     ExportTask(ExportTaskId),
+    /// A task that replaces a root volume.
+    ReplaceRootVolumeTask(ReplaceRootVolumeTaskId),
     /// A kernel image.
     Kernel(KernelId),
     /// A RAM disk image.
@@ -204,6 +207,7 @@ impl ResourceId {
             Self::NetworkInterface(_) => "network-interface",
             Self::ElasticIp(_) => "elastic-ip",
             Self::ExportTask(_) => "export-image-task",
+            Self::ReplaceRootVolumeTask(_) => "replace-root-volume-task",
             Self::ImportTask(ImportTaskId::Image(_)) => "import-image-task",
             Self::ImportTask(ImportTaskId::Snapshot(_)) => "import-snapshot-task",
         }
@@ -219,6 +223,7 @@ impl fmt::Display for ResourceId {
             Self::Snapshot(id) => id.fmt(f),
             Self::ImportTask(id) => id.fmt(f),
             Self::ExportTask(id) => id.fmt(f),
+            Self::ReplaceRootVolumeTask(id) => id.fmt(f),
             Self::Kernel(id) => id.fmt(f),
             Self::Ramdisk(id) => id.fmt(f),
             Self::KeyPair(id) => id.fmt(f),
@@ -249,6 +254,7 @@ impl FromStr for ResourceId {
             SnapshotId::PREFIX => text.parse().map(Self::Snapshot),
             ImportImageTaskId::PREFIX | ImportSnapshotTaskId::PREFIX => text.parse().map(Self::ImportTask),
             ExportTaskId::PREFIX => text.parse().map(Self::ExportTask),
+            ReplaceRootVolumeTaskId::PREFIX => text.parse().map(Self::ReplaceRootVolumeTask),
             KernelId::PREFIX => text.parse().map(Self::Kernel),
             RamdiskId::PREFIX => text.parse().map(Self::Ramdisk),
             KeyPairId::PREFIX => text.parse().map(Self::KeyPair),

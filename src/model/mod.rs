@@ -25,6 +25,7 @@ mod launch_template;
 mod network_acl;
 mod network_interface;
 mod prefix_list;
+mod replace_root_volume_task;
 mod route_table;
 mod security_group;
 mod stage;
@@ -48,8 +49,8 @@ pub use id::{
     AddressAssociationId, AllocationId, DhcpOptionsId, ExportTaskId, ImageId, ImportImageTaskId, ImportSnapshotTaskId,
     ImportTaskId, InstanceId, InternetGatewayId, KernelId, KeyPairId, LaunchTemplateId, NetworkAclAssociationId,
     NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, ParseIdError, PrefixListId, RamdiskId,
-    ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SnapshotId,
-    SubnetId, VolumeId, VpcId,
+    ReplaceRootVolumeTaskId, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId,
+    SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
 };
 pub use image::{
     AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageState, KernelImage,
@@ -70,6 +71,7 @@ pub use launch_template::{
 pub use network_acl::{LAST_ENTRY, NetworkAcl, NetworkAclAssociation, NetworkAclEntry};
 pub use network_interface::{InterfaceAttachment, MacAddress, NetworkInterface, ParseMacError};
 pub use prefix_list::{AddressFamily, MAX_LIST_ENTRIES, PrefixList, PrefixListEntry};
+pub use replace_root_volume_task::{ReplaceRootVolumeTask, ReplaceRootVolumeTaskState};
 pub use route_table::{Route, RouteTable, RouteTableAssociation};
 pub use security_group::{DEFAULT_GROUP, Peer, SecurityGroup, SecurityGroupRule};
 pub use stage::Stage;

@@ -6,9 +6,9 @@ use crate::model::{
     DhcpOptionsId, Direction, ExportTaskId, HostnameType, ImageId, ImageOwner, ImageState, ImportTaskId, InstanceId,
     InstanceState, InternetGatewayId, KernelId, KeyName, KeyPairId, KeyType, LaunchTemplateId, LaunchTemplateName,
     MacAddress, NetworkAclAssociationId, NetworkAclId, NetworkInterfaceAttachmentId, NetworkInterfaceId, PrefixListId,
-    ProductCodeKind, RamdiskId, ReasonCode, ReservationId, ResourceId, RouteTableAssociationId, RouteTableId,
-    SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior, SnapshotId, SnapshotState, Stage, SubnetId, TaskState,
-    Upkeep, VirtualName, VolumeId, VolumeState, VpcId,
+    ProductCodeKind, RamdiskId, ReasonCode, ReplaceRootVolumeTaskId, ReplaceRootVolumeTaskState, ReservationId,
+    ResourceId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, ShutdownBehavior,
+    SnapshotId, SnapshotState, Stage, SubnetId, TaskState, Upkeep, VirtualName, VolumeId, VolumeState, VpcId,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::error::Error;
@@ -33,7 +33,7 @@ macro_rules! as_text {
 
 as_text! {
     AccessKeyId AddressAssociationId AllocationId Block DhcpOptionsId ExportTaskId ImageId ImageOwner ImportTaskId InstanceId InternetGatewayId KernelId KeyName KeyPairId LaunchTemplateId LaunchTemplateName MacAddress NetworkAclAssociationId
-    NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReservationId ResourceId
+    NetworkAclId NetworkInterfaceAttachmentId NetworkInterfaceId PrefixListId RamdiskId ReplaceRootVolumeTaskId ReservationId ResourceId
     RouteTableAssociationId RouteTableId SecurityGroupId SecurityGroupRuleId SnapshotId SubnetId VirtualName VolumeId VpcId
 }
 
@@ -79,7 +79,7 @@ macro_rules! as_name {
 }
 
 as_name! {
-    AddressFamily Architecture AttachmentState CpuCredits Direction HostnameType ImageState InstanceState KeyType ObjectKind ProductCodeKind ReasonCode ShutdownBehavior SnapshotState Stage
+    AddressFamily Architecture AttachmentState CpuCredits Direction HostnameType ImageState InstanceState KeyType ObjectKind ProductCodeKind ReasonCode ReplaceRootVolumeTaskState ShutdownBehavior SnapshotState Stage
     TaskState Upkeep VolumeState
 }
 

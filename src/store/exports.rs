@@ -47,3 +47,4 @@ pub fn put(connection: &Connection, task: &ExportTask) -> Result<(), StoreError>
 }
 
 super::tasks::queries!("export_tasks", ExportTask, ExportTaskId);
+super::tasks::forgetting!("export_tasks");

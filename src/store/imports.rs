@@ -48,3 +48,4 @@ pub fn put(connection: &Connection, task: &ImportTask) -> Result<(), StoreError>
 }
 
 super::tasks::queries!("import_tasks", ImportTask, ImportTaskId);
+super::tasks::forgetting!("import_tasks");

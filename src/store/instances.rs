@@ -145,13 +145,13 @@ pub fn set_metadata_options(
     Ok(())
 }
 
-/// Writes what changes in an instance's life: its state and reason, its times, whether it is rebooting.
+/// Writes what changes in an instance's life: its state and reason, its times, whether it is rebooting, the image it is of.
 ///
 /// # Errors
 /// The database's.
 pub fn update(connection: &Connection, instance: &Instance) -> Result<(), StoreError> {
     let sql = "UPDATE instances SET state = ?2, reason_code = ?3, reason_detail = ?4, reason_at = ?5, rebooting = ?6, \
-               launched = ?7, terminated = ?8, kernel = ?9, ramdisk = ?10, ran = ?11 WHERE id = ?1";
+               launched = ?7, terminated = ?8, kernel = ?9, ramdisk = ?10, ran = ?11, image = ?12 WHERE id = ?1";
     let reason = instance.reason.as_ref();
     connection.prepare_cached(sql)?.execute(params![
         instance.id,
@@ -165,6 +165,7 @@ pub fn update(connection: &Connection, instance: &Instance) -> Result<(), StoreE
         instance.kernel,
         instance.ramdisk,
         instance.ran,
+        instance.image,
     ])?;
     Ok(())
 }

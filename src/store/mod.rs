@@ -30,6 +30,7 @@ pub mod network_interfaces;
 mod numbers;
 pub mod prefix_lists;
 mod related;
+pub mod replace_root_volume_tasks;
 pub mod reservations;
 pub mod route_tables;
 mod schema;

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_launch_templates.sql"),
     include_str!("migrations/0017_more_attributes.sql"),
     include_str!("migrations/0018_access_keys.sql"),
+    include_str!("migrations/0019_replace_root_volume_tasks.sql"),
 ];
 
 /// Brings the database up to date, each migration in a transaction of its own.

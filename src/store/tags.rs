@@ -101,6 +101,7 @@ const fn table(resource: ResourceId) -> &'static str {
         ResourceId::Snapshot(_) => "snapshots",
         ResourceId::ImportTask(_) => "import_tasks",
         ResourceId::ExportTask(_) => "export_tasks",
+        ResourceId::ReplaceRootVolumeTask(_) => "replace_root_volume_tasks",
         ResourceId::Kernel(_) => "kernels",
         ResourceId::Ramdisk(_) => "ramdisks",
         ResourceId::KeyPair(_) => "key_pairs",

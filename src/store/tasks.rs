@@ -37,7 +37,12 @@ macro_rules! queries {
             let rows = statement.query_map([], read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         }
+    };
+}
 
+/// For tables whose tasks are forgotten when they have been over for long.
+macro_rules! forgetting {
+    ($table:literal) => {
         /// Forgets the tasks that ended and were begun before `before`, with their tags.
         ///
         /// # Errors
@@ -58,4 +63,4 @@ macro_rules! queries {
     };
 }
 
-pub(super) use queries;
+pub(super) use {forgetting, queries};

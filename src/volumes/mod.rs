@@ -310,14 +310,17 @@ impl Volumes {
     }
 
     /// At the daemon's start: makes the volumes that were asked for by themselves and are not there yet, and deletes those
-    /// whose deletion was interrupted. A user had asked for both. What is of a launch is that launch's.
+    /// whose deletion was interrupted. A user had asked for both. What is of a launch, or of a task that replaces a root volume, is
+    /// that one's.
     ///
     /// # Errors
     /// The store can't be read.
     pub async fn recover(&self) -> Result<(), StoreError> {
         let read = self.store.read(|tx| {
             let attached = store::volumes::attachments(tx)?.into_iter();
-            let attached: HashSet<VolumeId> = attached.map(|attachment| attachment.volume).collect();
+            let mut attached: HashSet<VolumeId> = attached.map(|attachment| attachment.volume).collect();
+            let replacing = store::replace_root_volume_tasks::unfinished(tx)?;
+            attached.extend(replacing.iter().map(|task| task.volume));
             Ok::<_, StoreError>((store::volumes::list(tx)?, attached))
         });
         let (volumes, attached) = read.await?;

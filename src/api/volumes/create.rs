@@ -130,15 +130,7 @@ fn whole(store: &Connection, size: Option<u64>, snapshot: Option<SnapshotId>) ->
             ApiError::new(Code::MissingParameter, message)
         });
     };
-    let snapshot = found::snapshot(store, id)?;
-    if snapshot.state != SnapshotState::Completed {
-        let message = format!(
-            "Snapshot '{id}' is not 'completed'. The snapshot is {}",
-            snapshot.state.name()
-        );
-        return Err(ApiError::new(Code::IncorrectState, message));
-    }
-    let least = snapshot.size.div_ceil(GIB).max(1) * GIB;
+    let least = least_size(store, id)?;
     let size = size.unwrap_or(least);
     if size < least {
         let message = format!(
@@ -149,6 +141,19 @@ fn whole(store: &Connection, size: Option<u64>, snapshot: Option<SnapshotId>) ->
         return Err(ApiError::new(Code::InvalidParameterValue, message));
     }
     Ok(size)
+}
+
+/// The size of the smallest volume that can be made of a snapshot.
+pub(super) fn least_size(store: &Connection, id: SnapshotId) -> Result<u64, ApiError> {
+    let snapshot = found::snapshot(store, id)?;
+    if snapshot.state != SnapshotState::Completed {
+        let message = format!(
+            "Snapshot '{id}' is not 'completed'. The snapshot is {}",
+            snapshot.state.name()
+        );
+        return Err(ApiError::new(Code::IncorrectState, message));
+    }
+    Ok(snapshot.size.div_ceil(GIB).max(1) * GIB)
 }
 
 /// The volume that the same request has made before.

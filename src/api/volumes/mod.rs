@@ -1,10 +1,11 @@
-//! Volumes: made, deleted, grown, attached and detached, and described.
+//! Volumes: made, deleted, grown, attached and detached, put in the place of a root volume, and described.
 
 mod attach;
 mod attributes;
 mod create;
 mod describe;
 mod modify;
+mod replace_root;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,10 @@ use super::{Operation, found};
 pub fn rows() -> Vec<Operation> {
     vec![
         Operation::new("AttachVolume", attach::attach),
+        Operation::new("CreateReplaceRootVolumeTask", replace_root::create),
         Operation::new("CreateVolume", create::create),
         Operation::new("DeleteVolume", create::delete),
+        Operation::new("DescribeReplaceRootVolumeTasks", replace_root::describe),
         Operation::new("DescribeVolumeAttribute", attributes::describe),
         Operation::new("DescribeVolumeStatus", status::describe),
         Operation::new("DescribeVolumes", describe::describe),

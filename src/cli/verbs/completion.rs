@@ -42,7 +42,7 @@ enum Noun {
 }
 
 /// Verbs whose first words are instances.
-const OF_INSTANCES: &str = "console logs ssh connect start stop reboot rm wait why timeline tag untag";
+const OF_INSTANCES: &str = "console logs ssh connect start stop reboot replace-root rm wait why timeline tag untag";
 
 pub(in super::super) fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     let mut script = Vec::new();

@@ -23,6 +23,7 @@ pub mod pool;
 pub mod ps;
 pub mod pull;
 pub mod reboot;
+pub mod replace_root;
 pub mod rm;
 pub mod run;
 pub mod snapshots;

@@ -71,6 +71,17 @@ fn describe(event: &InstanceEvent) -> Value {
         Happened::Reached(stage) => json!({"Event": "stage", "Stage": stage.name()}),
         Happened::Rebooting => json!({"Event": "rebooting"}),
         Happened::Reset => json!({"Event": "reset"}),
+        Happened::RootVolume { task, state, reason } => {
+            let mut line = json!({
+                "Event": "root-volume",
+                "ReplaceRootVolumeTaskId": task.to_string(),
+                "TaskState": state.name(),
+            });
+            if let Some(reason) = reason {
+                line["Reason"] = reason.as_str().into();
+            }
+            line
+        }
         Happened::DeviceNeedsReset { device, reason } => {
             json!({"Event": "device-needs-reset", "Device": device, "Reason": reason})
         }

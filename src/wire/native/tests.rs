@@ -4,7 +4,7 @@ use super::upgrade;
 use crate::api::operations;
 use crate::api::testing::TestWorld;
 use crate::instance::Happened;
-use crate::model::{InstanceId, InstanceState, Stage};
+use crate::model::{InstanceId, InstanceState, ReplaceRootVolumeTaskId, ReplaceRootVolumeTaskState, Stage};
 use crate::wire::Routes;
 use crate::wire::server::body::Answer;
 use crate::wire::server::{Asked, Limits, Respond, serve};
@@ -107,6 +107,11 @@ fn all_happenings() -> Vec<Happened> {
         Happened::Reached(Stage::Login),
         Happened::Rebooting,
         Happened::Reset,
+        Happened::RootVolume {
+            task: ReplaceRootVolumeTaskId::from_random(1),
+            state: ReplaceRootVolumeTaskState::Failing,
+            reason: Some("why".into()),
+        },
         Happened::DeviceNeedsReset {
             device: "vol-1".into(),
             reason: "A loop".into(),

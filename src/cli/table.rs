@@ -1,5 +1,6 @@
 //! Tables that people read: columns aligned, two blanks between them, no borders; and ages.
 
+use super::error::CommandError;
 use super::output::{Colour, Output};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -52,7 +53,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table's lines, its head first; none if it has no rows. Columns in which nothing stands are left out.
+    /// The table's lines, its head first if that has any words; none if it has no rows. Columns in which nothing stands are left out.
     pub fn lines(&self, out: &Output) -> Vec<String> {
         if self.rows.is_empty() {
             return Vec::new();
@@ -63,10 +64,21 @@ impl Table {
             .iter()
             .map(|text| Cell::from(*text).coloured(Colour::Dim))
             .collect();
-        std::iter::once(&head)
+        let has_words = self.head.iter().any(|text| !text.is_empty());
+        has_words
+            .then_some(&head)
+            .into_iter()
             .chain(&self.rows)
             .map(|row| render(row, &widths, out))
             .collect()
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// Standard output can't be written to.
+    pub fn print(&self, out: &Output) -> Result<(), CommandError> {
+        self.lines(out).iter().try_for_each(|line| out.line(line))
     }
 
     /// How wide a column is; 0 when only its head stands in it.

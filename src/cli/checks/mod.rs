@@ -112,8 +112,7 @@ pub fn show(context: &Context, findings: &[Finding]) -> Result<(), CommandError>
     if context.out.json {
         return context.out.answer(&findings.iter().map(as_json).collect());
     }
-    let lines = table(findings).lines(&context.out);
-    lines.iter().skip(1).try_for_each(|line| context.out.line(line))
+    table(findings).print(&context.out)
 }
 
 /// How many of them came out badly.
@@ -124,7 +123,7 @@ pub fn failed(findings: &[Finding]) -> usize {
 
 /// Two lines a finding where something is to be done: what was found, and below it what to do.
 fn table(findings: &[Finding]) -> Table {
-    let mut table = Table::new(["", "CHECK", "FOUND"]);
+    let mut table = Table::new(["", "", ""]);
     for finding in findings {
         let colour = match finding.verdict {
             Verdict::Pass => Colour::Good,

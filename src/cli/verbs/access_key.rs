@@ -84,10 +84,7 @@ async fn list(context: &Context) -> Result<(), CommandError> {
             age(text(key, "CreateDate"), now).into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 async fn create(context: &Context) -> Result<(), CommandError> {

@@ -115,6 +115,5 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
             text(one, "PrivateIpAddress").into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }

@@ -243,10 +243,7 @@ fn list(context: &Context, folders: &Folders) -> Result<(), CommandError> {
     if all.all().is_empty() {
         hint("no catalogs; kiln catalog add NAME URL subscribes to one");
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 fn instant(at: SystemTime) -> Option<String> {
@@ -311,10 +308,7 @@ async fn images(context: &Context, folders: &Folders, catalog: Option<&str>, qui
             row.about.as_str().into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 fn mebibytes(size: u64) -> String {

@@ -163,10 +163,7 @@ async fn list(context: &Context, arguments: &Arguments) -> Result<(), CommandErr
             age(&one.creation_date, now).into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 /// The owner, as `--owner` takes it.
@@ -192,10 +189,7 @@ fn recipes(context: &Context) -> Result<(), CommandError> {
     recipes
         .iter()
         .for_each(|one| table.row([one.name.as_str().into(), one.about.as_str().into()]));
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 async fn make(context: &Context, name: &str, disk: Option<&Path>) -> Result<(), CommandError> {

@@ -117,10 +117,7 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
             age(text(one, "CreateTime"), now).into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 async fn create(context: &Context, arguments: &CreateArguments) -> Result<(), CommandError> {

@@ -71,10 +71,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             reason(one.reason()).into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 fn request(arguments: &Arguments) -> Value {

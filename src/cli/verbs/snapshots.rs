@@ -118,6 +118,5 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
             age(text(one, "StartTime"), now).into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }

@@ -45,8 +45,7 @@ pub(in super::super) async fn run(context: &Context, _: Arguments) -> Result<(),
     if context.out.json {
         return context.out.answer(&answer);
     }
-    let lines = table(api::view("/status", answer)?).lines(&context.out);
-    lines.iter().skip(1).try_for_each(|line| context.out.line(line))?;
+    table(api::view("/status", answer)?).print(&context.out)?;
     output::hint("next: kiln ps, kiln images");
     Ok(())
 }
@@ -103,13 +102,13 @@ mod tests {
             "InstancesStopped": 0, "VCpus": 8, "VCpusFree": 6, "MemoryMiB": 6144, "MemoryFreeMiB": 5120,
         });
         let lines = table(api::view("/status", answer).unwrap()).lines(&Output::new(false));
-        assert_eq!(lines[1], "kilnd      0.1.0");
-        assert_eq!(lines[3], "endpoint   http://127.0.0.1:8773");
+        assert_eq!(lines[0], "kilnd      0.1.0");
+        assert_eq!(lines[2], "endpoint   http://127.0.0.1:8773");
         assert_eq!(
-            lines[4],
+            lines[3],
             "state      /var/lib/kiln; volumes share blocks with their images"
         );
-        assert_eq!(lines[7], "vCPUs      6 of 8 free");
-        assert_eq!(lines[8], "memory     5 GiB of 6 GiB free");
+        assert_eq!(lines[6], "vCPUs      6 of 8 free");
+        assert_eq!(lines[7], "memory     5 GiB of 6 GiB free");
     }
 }

@@ -33,10 +33,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             meaning(&step.stage).into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 /// A row of the table: when a stage was reached after the first, and how long it took since the one before.

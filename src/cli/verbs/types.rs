@@ -53,10 +53,7 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             disks.as_str().into(),
         ]);
     }
-    table
-        .lines(&context.out)
-        .iter()
-        .try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 /// The disks of a type's own, if it has any: `2 x 300 GB`.

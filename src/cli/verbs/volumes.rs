@@ -274,8 +274,7 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
             age(text(one, "CreateTime"), now).into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 /// A number of an answer; nothing where there is none.

@@ -44,6 +44,5 @@ pub(in super::super) async fn run(context: &Context, arguments: Arguments) -> Re
             if is_default { "yes" } else { "" }.into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }

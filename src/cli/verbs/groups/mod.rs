@@ -106,8 +106,7 @@ async fn list(context: &Context, quiet: bool) -> Result<(), CommandError> {
             text(one, "Description").into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 /// How many rules a group's permissions stand for.

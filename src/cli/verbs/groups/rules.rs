@@ -104,8 +104,7 @@ pub(super) async fn show(context: &Context, arguments: &ShowArguments) -> Result
             text(rule, "SecurityGroupRuleId").into(),
         ]);
     }
-    let lines = table.lines(&context.out);
-    lines.iter().try_for_each(|line| context.out.line(line))
+    table.print(&context.out)
 }
 
 async fn rules_of(context: &Context, group: &Group) -> Result<Value, CommandError> {

@@ -34,8 +34,7 @@ pub(super) async fn scrub(context: &Context, names: &[String]) -> Result<(), Com
     match context.out.json {
         true => context.out.answer(&Value::Array(found))?,
         false => {
-            let lines = table(&found).lines(&context.out);
-            lines.iter().try_for_each(|line| context.out.line(line))?;
+            table(&found).print(&context.out)?;
         }
     }
     match damaged {

@@ -52,16 +52,13 @@ pub(super) async fn show(context: &Context) -> Result<(), CommandError> {
     }
     let pool = pool(context).await?;
     let names = names(context).await?;
-    let about = about(&pool).lines(&context.out);
-    about.iter().skip(1).try_for_each(|line| context.out.line(line))?;
+    about(&pool).print(&context.out)?;
     context.out.line("")?;
-    let uses = uses(&pool).lines(&context.out);
-    uses.iter().try_for_each(|line| context.out.line(line))?;
+    uses(&pool).print(&context.out)?;
     if !pool.freeable.is_empty() {
         context.out.line("")?;
         let name = |id: &str| names.get(id).cloned().unwrap_or_default();
-        let freeable = freeable(&pool, name).lines(&context.out);
-        freeable.iter().try_for_each(|line| context.out.line(line))?;
+        freeable(&pool, name).print(&context.out)?;
     }
     if !pool.clones_share_blocks {
         hint("each launch copies its image here; sudo kiln pool init makes a file system on which it copies nothing");
@@ -159,10 +156,10 @@ mod tests {
         let out = Output::new(false);
         let about = about(&pool).lines(&out);
         assert_eq!(
-            about[1],
+            about[0],
             "pool    /var/lib/kiln, xfs in the file /var/lib/kiln-pool.xfs"
         );
-        assert_eq!(about[2], "free    60 GiB of 100 GiB");
+        assert_eq!(about[1], "free    60 GiB of 100 GiB");
         let uses = uses(&pool).lines(&out);
         assert_eq!(uses[0], "WHAT       COUNT  SIZE    DATA     SHARED  OWN");
         assert_eq!(uses[2], "volumes    1      8 GiB   1.5 GiB  1 GiB   512 MiB");

@@ -8,6 +8,20 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// A script of `tests/clients`, to be run where botocore is.
+pub(super) fn python(script: &str) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let programs = Command::new(scripts.join("programs")).output().unwrap();
+    let errors = String::from_utf8_lossy(&programs.stderr);
+    assert!(programs.status.success(), "{errors}");
+    let python = Path::new(std::str::from_utf8(&programs.stdout).unwrap().trim()).join("python");
+    let mut command = Command::new(python);
+    command.arg(scripts.join(script));
+    command
+}
 
 /// The operations that kiln has, and whether it can't but refuse them.
 fn known() -> BTreeMap<&'static str, bool> {

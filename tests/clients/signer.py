@@ -26,9 +26,12 @@ def words(most=12):
     return "".join(chance.choice(HARD) for _ in range(chance.randint(1, most)))
 
 
+def text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def tell(request):
     url = urlsplit(request.url)
-    text = lambda value: value.decode() if isinstance(value, bytes) else value
     headers = {name: text(value) for name, value in request.headers.items()}
     line = {
         "method": request.method,

@@ -148,6 +148,16 @@ fn boto3_waits_for_all_that_it_can_wait_for() {
 }
 
 #[test]
+fn boto3_writes_compares_and_reads_snapshots_block_by_block() {
+    if !has_kvm() {
+        return;
+    }
+    let asked = Asked::new();
+    asked.tell_python("boto3-ebs", "ebs.py");
+    asked.finish();
+}
+
+#[test]
 fn terraforms_resources_are_made_read_changed_and_deleted() {
     if !has_kvm() {
         return;

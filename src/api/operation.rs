@@ -9,14 +9,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::pin::Pin;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, ApiError>> + Send>>;
 
-/// One operation that kiln serves.
+/// One operation that kiln serves, or knows well enough to refuse it as EC2 does.
 pub struct Operation {
     /// As EC2 names it, `RunInstances` for instance.
     pub name: &'static str,
+    /// Whether it can't but be refused.
+    pub refuses: bool,
     handler: Box<dyn Fn(Call, Value) -> Answer + Send + Sync>,
 }
 
@@ -45,7 +48,25 @@ impl Operation {
         };
         Self {
             name,
+            refuses: false,
             handler: Box::new(handler),
+        }
+    }
+
+    /// An operation of what no host of kiln's has: its function checks the request and says why it is refused.
+    pub fn refusing<H, F, Q>(name: &'static str, handler: H) -> Self
+    where
+        H: Fn(Call, Q) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Infallible, ApiError>> + Send + 'static,
+        Q: DeserializeOwned,
+    {
+        let refused = move |call, request| {
+            let refused = handler(call, request);
+            async move { refused.await.map(|never| -> Value { match never {} }) }
+        };
+        Self {
+            refuses: true,
+            ..Self::new(name, refused)
         }
     }
 
@@ -89,14 +110,14 @@ impl Operations {
         Self(table)
     }
 
-    /// The operation of that name, if kiln serves it.
+    /// The operation of that name, if kiln has it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Operation> {
         self.0.get(name)
     }
 
-    /// The names of all operations, in order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+    /// All operations, in order of their names.
+    pub fn all(&self) -> impl Iterator<Item = &Operation> {
+        self.0.values()
     }
 }

@@ -77,25 +77,14 @@ impl Page {
 }
 
 fn encode(last: &str, digest: Digest) -> String {
-    use std::fmt::Write;
-    let mut token = format!("{:016x}", digest.0);
-    for byte in last.bytes() {
-        // Writing to a String never fails.
-        let _ = write!(token, "{byte:02x}");
-    }
-    token
+    format!("{:016x}{}", digest.0, hex::encode(last))
 }
 
 fn decode(token: &str, digest: Digest) -> Result<String, ApiError> {
     let parsed = || {
         let (sum, last) = token.split_at_checked(16)?;
         let sum = u64::from_str_radix(sum, 16).ok()?;
-        let bytes: Option<Vec<u8>> = last
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
-        Some((sum, String::from_utf8(bytes?).ok()?))
+        Some((sum, String::from_utf8(hex::decode(last).ok()?).ok()?))
     };
     match parsed() {
         Some((sum, last)) if sum == digest.0 => Ok(last),

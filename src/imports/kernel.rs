@@ -98,7 +98,7 @@ pub(super) fn store(source: &File, mut dest: File, path: &Path, kind: Kind) -> R
     dest.sync_all().map_err(StoreFileError::Write)?;
     let dir = File::open(path.parent().unwrap_or(path)).map_err(StoreFileError::Write)?;
     dir.sync_all().map_err(StoreFileError::Write)?;
-    let digest = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(sum.finalize());
     Ok(Stored { size: at, digest })
 }
 

@@ -3,7 +3,7 @@
 //! A front end turns bytes into an operation's name and a `Value` in PascalCase, `dispatch` checks it and calls the
 //! handler of `api`, and the front end writes the answer: `json` is the face of the Unix socket, `query` that of EC2's own
 //! clients, which `services` tells from the other services that they ask at the same URL, on the socket and on the TCP
-//! `endpoint`. The EBS direct API, which is no operation of EC2's, is in `ebs`.
+//! `endpoint`; of those the EBS direct API is in `ebs`.
 
 mod dispatch;
 mod ebs;
@@ -20,5 +20,7 @@ mod signature;
 pub use dispatch::Dispatch;
 pub use routes::Routes;
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What lies where on the socket: EC2's operations, the EBS direct API, and kiln's own resources beside them.
 
 use super::dispatch::Dispatch;
-use super::ebs::Ebs;
+use super::ebs;
 use super::endpoint::Endpoint;
 use super::json;
 use super::native::Native;
@@ -19,7 +19,6 @@ pub struct Routes {
     world: Arc<World>,
     dispatch: Arc<Dispatch>,
     services: Arc<Services>,
-    ebs: Ebs,
     native: Native,
 }
 
@@ -29,7 +28,6 @@ impl Routes {
     pub fn new(world: Arc<World>, operations: Operations) -> Self {
         let dispatch = Arc::new(Dispatch::new(Arc::clone(&world), operations));
         Self {
-            ebs: Ebs::new(Arc::clone(&world)),
             native: Native::new(Arc::clone(&world)),
             services: Arc::new(Services::new(Arc::clone(&world), Arc::clone(&dispatch))),
             dispatch,
@@ -68,11 +66,7 @@ impl Respond for Routes {
     async fn respond(self: Arc<Self>, asked: Asked) -> Response<Answer> {
         let path = asked.request.uri().path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let asked = match self.ebs.respond(&segments, asked).await {
-            Ok(response) => return response,
-            Err(asked) => asked,
-        };
-        if path == "/" {
+        if path == "/" || ebs::has(&path) {
             return self.service(asked).await;
         }
         match (asked.request.method(), segments.as_slice()) {

@@ -8,14 +8,30 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
 
-fn served() -> Vec<&'static str> {
-    operations().names().collect()
+/// A script of `tests/clients`, to be run where botocore is.
+pub(super) fn python(script: &str) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let programs = Command::new(scripts.join("programs")).output().unwrap();
+    let errors = String::from_utf8_lossy(&programs.stderr);
+    assert!(programs.status.success(), "{errors}");
+    let python = Path::new(std::str::from_utf8(&programs.stdout).unwrap().trim()).join("python");
+    let mut command = Command::new(python);
+    command.arg(scripts.join(script));
+    command
+}
+
+/// The operations that kiln has, and whether it can't but refuse them.
+fn known() -> BTreeMap<&'static str, bool> {
+    let operations = operations();
+    operations.all().map(|one| (one.name, one.refuses)).collect()
 }
 
 #[test]
-fn every_operation_that_is_served_is_one_of_ec2s_with_its_shapes() {
-    for name in served() {
+fn every_operation_that_is_known_is_one_of_ec2s_with_its_shapes() {
+    for name in known().into_keys() {
         assert!(EC2.input(name).is_some(), "{name}");
     }
 }
@@ -28,7 +44,7 @@ fn no_request_of_the_right_form_gets_a_5xx() {
         .build()
         .unwrap();
     let world = runtime.block_on(TestWorld::new());
-    let names = served();
+    let names: Vec<&str> = known().into_keys().collect();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(3000));
     let requests = (prop::sample::select(names), any::<[u8; 32]>());
     let done = runner.run(&requests, |(name, seed)| {
@@ -57,24 +73,30 @@ fn clients() -> BTreeMap<String, Vec<String>> {
 
 /// The text of `docs/operations.md`.
 fn coverage() -> String {
-    let (served, clients) = (served(), clients());
-    let known: Vec<&str> = EC2.names().filter(|name| EC2.input(name).is_some()).collect();
-    let others = EC2.names().count() - known.len();
+    let (own, clients) = (known(), clients());
+    let shaped: Vec<&str> = EC2.names().filter(|name| EC2.input(name).is_some()).collect();
+    let others = EC2.names().count() - shaped.len();
     let mut text = format!(
         "# Operations\n\n\
          EC2 has {} operations; kiln serves {} of them. This page is written by a test (`cargo test -p kiln wire::`).\n\n\
          `POST /<Operation>` on the socket takes what `aws ec2 <operation> --cli-input-json` takes, and answers what\n\
          `--output json` prints; the query endpoint takes and answers the same in EC2's own query protocol. A request is\n\
          checked against EC2's model first. A member that EC2 has and kiln does not serve is answered with\n\
-         `UnsupportedOperation`, as is an operation; what EC2 does not have, with `UnknownParameter` or `InvalidAction`.\n\n\
+         `UnsupportedOperation`, as is an operation; what EC2 does not have, with `UnknownParameter` or `InvalidAction`.\n\
+         Those that are marked `refused` are of what guests here have nothing of: their requests are checked, and the answer\n\
+         says why nothing is done.\n\n\
          The last column says which of EC2's own clients ask for an operation in tests against a running daemon:\n\
          `tests/clients` has what they are told to do. All that is served has tests of its own beside its code.\n\n\
          | operation | served | asked by |\n|---|---|---|\n",
         EC2.names().count(),
-        served.len(),
+        own.values().filter(|refuses| !**refuses).count(),
     );
-    for name in known {
-        let mark = if served.contains(&name) { "yes" } else { "" };
+    for name in shaped {
+        let mark = match own.get(name) {
+            Some(false) => "yes",
+            Some(true) => "refused",
+            None => "",
+        };
         let by = clients.get(name).map(|clients| clients.join(", ")).unwrap_or_default();
         writeln!(text, "| {name} | {mark} | {by} |").unwrap();
     }

@@ -12,6 +12,8 @@ const MAX_MESSAGE: usize = 256;
 pub enum Kind {
     /// What is asked for is wrong.
     Validation,
+    /// There is no such operation.
+    NoOperation,
     /// What is asked for is not there.
     NotFound,
     /// A client token was used before, otherwise.
@@ -30,6 +32,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Validation => "ValidationException",
+            Self::NoOperation => "UnknownOperationException",
             Self::NotFound => "ResourceNotFoundException",
             Self::Conflict => "ConflictException",
             Self::Quota => "ServiceQuotaExceededException",
@@ -43,7 +46,7 @@ impl Kind {
     pub const fn status(self) -> u16 {
         match self {
             Self::Validation | Self::Throttled => 400,
-            Self::NotFound => 404,
+            Self::NoOperation | Self::NotFound => 404,
             Self::Conflict => 409,
             Self::Quota => 402,
             Self::Internal => 500,
@@ -116,6 +119,12 @@ impl DirectError {
     /// A parameter is wrong.
     pub fn parameter(message: impl fmt::Display) -> Self {
         Self::validation(Reason::ParameterValue, message)
+    }
+
+    /// A method and a path that are no operation.
+    pub fn no_operation() -> Self {
+        let message = "The EBS direct API has no operation of this method and path";
+        Self::new(Kind::NoOperation, None, message)
     }
 
     /// A snapshot is not there.

@@ -4,7 +4,7 @@
 //! is a service of its own, with errors of its own ([`DirectError`]).
 //!
 //! What is simpler here than at Amazon: any two snapshots may be compared, of one volume or not; the tokens of blocks and pages
-//! protect nothing and never expire, for who holds the socket may read every snapshot anyway.
+//! protect nothing and never expire, for who may ask the daemon at all may read every snapshot anyway.
 
 mod complete;
 mod error;

@@ -3,7 +3,7 @@
 use super::{ALGORITHM, DirectError, Reason, block_size, checksum, no_draft, snapshot_id};
 use crate::api::World;
 use crate::volumes::SpaceError;
-use crate::volumes::drafts::PutError;
+use crate::volumes::drafts::{PutError, Sum};
 use bytes::Bytes;
 use std::io;
 
@@ -23,12 +23,9 @@ pub struct Put {
 }
 
 impl Put {
-    /// Checks what can be checked before the data comes.
-    ///
-    /// # Errors
-    /// Something is wrong.
-    pub fn check(&self) -> Result<(), DirectError> {
-        checksum(&self.checksum)?;
+    /// The checksum, once all else that came beside the data is right.
+    fn check(&self) -> Result<Sum, DirectError> {
+        let sum = checksum(&self.checksum)?;
         if self.algorithm != ALGORITHM {
             return Err(DirectError::parameter(format!(
                 "The checksum algorithm must be {ALGORITHM}"
@@ -41,7 +38,7 @@ impl Put {
         if self.progress.is_some_and(|percent| percent > 100) {
             return Err(DirectError::parameter("The progress must be from 0 to 100"));
         }
-        Ok(())
+        Ok(sum)
     }
 }
 
@@ -57,12 +54,11 @@ pub async fn put_block(
     held: impl Send + 'static,
 ) -> Result<(), DirectError> {
     let id = snapshot_id(snapshot)?;
-    put.check()?;
+    let sum = put.check()?;
     if data.len() != block_size() {
         let message = format!("{} bytes came; a block has {}", data.len(), block_size());
         return Err(DirectError::parameter(message));
     }
-    let sum = checksum(&put.checksum)?;
     let progress = put.progress.and_then(|percent| u8::try_from(percent).ok());
     match world.drafts.put(id, put.index, (data, sum), progress, held).await {
         Ok(()) => Ok(()),

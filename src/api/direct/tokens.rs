@@ -9,7 +9,7 @@ const LENGTH: usize = 16;
 
 fn digest(parts: &[&str]) -> String {
     let sum = Sha256::digest(parts.join(" "));
-    sum.iter().take(LENGTH).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&sum[..LENGTH])
 }
 
 /// The token of a block.

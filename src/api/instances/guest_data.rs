@@ -3,6 +3,7 @@
 use super::super::instant::instant;
 use super::super::{ApiError, Call, Code, found};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use time::OffsetDateTime;
 
 #[derive(Deserialize)]
@@ -40,17 +41,17 @@ pub(super) struct GetConsoleScreenshot {
     _wake_up: bool,
 }
 
-pub(super) async fn screenshot(call: Call, request: GetConsoleScreenshot) -> Result<(), ApiError> {
+pub(super) async fn screenshot(call: Call, request: GetConsoleScreenshot) -> Result<Infallible, ApiError> {
     let message = "Guests here have no display, only a serial console: GetConsoleOutput gives what they wrote to it";
     refuse(&call, &request.instance_id, message).await
 }
 
-pub(super) async fn uefi(call: Call, request: OfInstance) -> Result<(), ApiError> {
+pub(super) async fn uefi(call: Call, request: OfInstance) -> Result<Infallible, ApiError> {
     let message = "Guests here are booted without UEFI: they have no UEFI variables";
     refuse(&call, &request.instance_id, message).await
 }
 
-async fn refuse(call: &Call, instance: &str, message: &str) -> Result<(), ApiError> {
+async fn refuse(call: &Call, instance: &str, message: &str) -> Result<Infallible, ApiError> {
     let id = found::instance_id(instance)?;
     call.world.store.read(move |store| found::instance(store, id)).await?;
     Err(ApiError::new(Code::UnsupportedOperation, message))

@@ -6,7 +6,8 @@ use super::order::count;
 use crate::api::shown::shown;
 use crate::model::NetworkInterface;
 use ipnet::Ipv6Net;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use std::convert::Infallible;
 use std::net::Ipv6Addr;
 
 #[derive(Deserialize)]
@@ -21,11 +22,7 @@ pub(super) struct AssignIpv6Addresses {
     ipv6_prefix_count: Option<i64>,
 }
 
-/// What is answered of an assignment, if there ever is one.
-#[derive(Serialize)]
-pub(super) enum Nothing {}
-
-pub(super) async fn assign(call: Call, request: AssignIpv6Addresses) -> Result<Nothing, ApiError> {
+pub(super) async fn assign(call: Call, request: AssignIpv6Addresses) -> Result<Infallible, ApiError> {
     let named = Named::new(request.ipv6_addresses, request.ipv6_prefixes)?;
     let counts = [
         ("Ipv6AddressCount", request.ipv6_address_count, named.addresses > 0),
@@ -57,7 +54,7 @@ pub(super) struct UnassignIpv6Addresses {
     ipv6_prefixes: Vec<String>,
 }
 
-pub(super) async fn unassign(call: Call, request: UnassignIpv6Addresses) -> Result<Nothing, ApiError> {
+pub(super) async fn unassign(call: Call, request: UnassignIpv6Addresses) -> Result<Infallible, ApiError> {
     let named = Named::new(request.ipv6_addresses, request.ipv6_prefixes)?;
     if named.is_empty() {
         let message = "The request must contain the parameter Ipv6Addresses or Ipv6Prefixes";

@@ -22,7 +22,7 @@ use rusqlite::Connection;
 /// The operations of this family.
 pub fn rows() -> Vec<Operation> {
     vec![
-        Operation::new("AssignIpv6Addresses", ipv6::assign),
+        Operation::refusing("AssignIpv6Addresses", ipv6::assign),
         Operation::new("AssignPrivateIpAddresses", addresses::assign),
         Operation::new("AttachNetworkInterface", attach::attach),
         Operation::new("CreateNetworkInterface", create::create),
@@ -32,7 +32,7 @@ pub fn rows() -> Vec<Operation> {
         Operation::new("DetachNetworkInterface", attach::detach),
         Operation::new("ModifyNetworkInterfaceAttribute", attributes::modify),
         Operation::new("ResetNetworkInterfaceAttribute", attributes::reset),
-        Operation::new("UnassignIpv6Addresses", ipv6::unassign),
+        Operation::refusing("UnassignIpv6Addresses", ipv6::unassign),
         Operation::new("UnassignPrivateIpAddresses", addresses::unassign),
     ]
 }

@@ -68,19 +68,15 @@ impl Digest {
 
     fn parse(text: &str) -> Option<Digest> {
         let digits = text.strip_prefix("sha256:")?;
-        if digits.len() != 64 || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Digest(bytes))
+        hex::decode_to_slice(digits, &mut bytes).ok()?;
+        // Of a digest's two ways in letters the small one alone is taken.
+        Some(Digest(bytes)).filter(|digest| digest.digits() == digits)
     }
 
     /// Its hexadecimal digits, which make a file's name.
     pub fn digits(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.0)
     }
 }
 

@@ -123,10 +123,7 @@ pub fn impatient() -> Http {
 
 /// An image of an index whose disk has these contents.
 pub fn offer(url: &str, contents: &[u8]) -> Offer {
-    let digits: String = Sha256::digest(contents)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digits = hex::encode(Sha256::digest(contents));
     let index = json!({ "version": 1, "images": [{
         "name": "disk", "architecture": "x86_64", "category": "community", "owner": "123456789012",
         "format": "raw", "url": url, "size": contents.len(), "digest": format!("sha256:{digits}"),

@@ -16,11 +16,20 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> Result<Response<Answe
 /// An error.
 pub(super) fn refusal(error: &DirectError) -> Response<Answer> {
     let mut members = json!({"Message": error.message});
-    if let (Some(reason), Value::Object(members)) = (error.reason, &mut members) {
-        members.insert("Reason".into(), reason.name().into());
+    if let Some(reason) = error.reason {
+        members["Reason"] = reason.name().into();
     }
-    let mut response = body::answer(error.kind.status(), members.to_string());
-    let kind = HeaderValue::from_static(error.kind.name());
+    with_kind(error.kind.name(), error.kind.status(), &members)
+}
+
+/// The same for what is no operation's refusal.
+pub fn refused(kind: &'static str, message: &str, status: u16) -> Response<Answer> {
+    with_kind(kind, status, &json!({"Message": message}))
+}
+
+fn with_kind(kind: &'static str, status: u16, members: &Value) -> Response<Answer> {
+    let mut response = body::answer(status, members.to_string());
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert("x-amzn-errortype", kind);
     response
 }

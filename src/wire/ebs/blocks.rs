@@ -5,9 +5,8 @@ use super::head;
 use super::query::{Query, number};
 use crate::api::World;
 use crate::api::direct::{ALGORITHM, DirectError, Put, Reason, get_block, put_block};
-use crate::volumes::blocks::BLOCK;
-use crate::wire::server::Asked;
-use crate::wire::server::body::{Answer, read_up_to, typed};
+use crate::wire::server::body::{Answer, typed};
+use crate::wire::services::Request;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CONTENT_ENCODING, HeaderValue};
@@ -21,10 +20,10 @@ const DATA_LENGTH: &str = "x-amz-data-length";
 pub(super) async fn get(
     world: &World,
     (snapshot, index): (&str, &str),
-    asked: &Asked,
+    request: &Request,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, DirectError> {
-    let query = Query::parse(asked.request.uri().query(), &["blockToken"])?;
+    let query = Query::parse(request.head.uri.query(), &["blockToken"])?;
     let index = block_index(index)?;
     let token = query
         .text("blockToken")
@@ -39,11 +38,11 @@ pub(super) async fn get(
 pub(super) async fn put(
     world: &World,
     (snapshot, index): (&str, &str),
-    asked: Asked,
+    request: &Request,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, DirectError> {
-    Query::parse(asked.request.uri().query(), &[])?;
-    let headers = asked.request.headers();
+    Query::parse(request.head.uri.query(), &[])?;
+    let headers = &request.head.headers;
     if headers.contains_key(CONTENT_ENCODING) {
         let message = "A block comes as it is, without a content encoding";
         return Err(DirectError::validation(Reason::ContentEncoding, message));
@@ -55,10 +54,7 @@ pub(super) async fn put(
         algorithm: head::required(headers, CHECKSUM_ALGORITHM)?.to_owned(),
         progress: head::optional_number(headers, "x-amz-progress")?,
     };
-    put.check()?;
-    let read = read_up_to(asked.request.into_body(), BLOCK).await;
-    let data = read.map_err(|error| DirectError::parameter(error.message))?;
-    put_block(world, snapshot, &put, data, turn).await?;
+    put_block(world, snapshot, &put, request.body.clone(), turn).await?;
     with_checksum(answer::json(201, &json!({}))?, &put.checksum)
 }
 

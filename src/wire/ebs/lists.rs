@@ -4,8 +4,8 @@ use super::answer;
 use super::query::Query;
 use crate::api::World;
 use crate::api::direct::{DirectError, PageRequest, list_blocks, list_changed_blocks};
-use crate::wire::server::Asked;
 use crate::wire::server::body::Answer;
+use crate::wire::services::Request;
 use hyper::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,10 +14,10 @@ const PAGE: [&str; 3] = ["pageToken", "maxResults", "startingBlockIndex"];
 pub(super) async fn blocks(
     world: &World,
     snapshot: &str,
-    asked: &Asked,
+    request: &Request,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, DirectError> {
-    let query = Query::parse(asked.request.uri().query(), &PAGE)?;
+    let query = Query::parse(request.head.uri.query(), &PAGE)?;
     let listed = list_blocks(world, snapshot, &page(&query)?, turn).await?;
     answer::json(200, &listed)
 }
@@ -25,11 +25,11 @@ pub(super) async fn blocks(
 pub(super) async fn changed_blocks(
     world: &World,
     second: &str,
-    asked: &Asked,
+    request: &Request,
     turn: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, DirectError> {
     let [token, max, start] = PAGE;
-    let query = Query::parse(asked.request.uri().query(), &["firstSnapshotId", token, max, start])?;
+    let query = Query::parse(request.head.uri.query(), &["firstSnapshotId", token, max, start])?;
     let first = query.text("firstSnapshotId");
     let listed = list_changed_blocks(world, first, second, &page(&query)?, turn).await?;
     answer::json(200, &listed)

@@ -7,28 +7,23 @@ use super::query::Query;
 use crate::api::World;
 use crate::api::direct::{self, Completion, DirectError};
 use crate::wire::model::digest::digest;
-use crate::wire::server::Asked;
-use crate::wire::server::body::{Answer, read_up_to};
+use crate::wire::server::body::Answer;
+use crate::wire::services::Request;
 use hyper::Response;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The longest request, in bytes: 50 tags, and room for all the rest.
-const MAX_REQUEST: usize = 128 << 10;
-
-pub(super) async fn start(world: &Arc<World>, asked: Asked) -> Result<Response<Answer>, DirectError> {
-    Query::parse(asked.request.uri().query(), &[])?;
-    let read = read_up_to(asked.request.into_body(), MAX_REQUEST).await;
-    let body = read.map_err(|error| DirectError::parameter(error.message))?;
+pub(super) async fn start(world: &Arc<World>, request: &Request) -> Result<Response<Answer>, DirectError> {
+    Query::parse(request.head.uri.query(), &[])?;
     let not_json = |error| DirectError::parameter(format!("The body of the request is not JSON: {error}"));
-    let mut request: Value = serde_json::from_slice(&body).map_err(not_json)?;
-    if let Value::Object(members) = &mut request {
+    let mut order: Value = serde_json::from_slice(&request.body).map_err(not_json)?;
+    if let Value::Object(members) = &mut order {
         // A member that is null is none.
         members.retain(|_, member| !member.is_null());
     }
-    let digest = digest("StartSnapshot", &request).to_string();
+    let digest = digest("StartSnapshot", &order).to_string();
     let world = Arc::clone(world);
-    let started = tokio::spawn(async move { direct::start(&world, request, digest).await });
+    let started = tokio::spawn(async move { direct::start(&world, order, digest).await });
     let started = started.await.map_err(|died| DirectError::internal(&died))?;
     answer::json(201, &started?)
 }
@@ -36,10 +31,10 @@ pub(super) async fn start(world: &Arc<World>, asked: Asked) -> Result<Response<A
 pub(super) async fn complete(
     world: &Arc<World>,
     snapshot: &str,
-    asked: &Asked,
+    request: &Request,
 ) -> Result<Response<Answer>, DirectError> {
-    Query::parse(asked.request.uri().query(), &[])?;
-    let headers = asked.request.headers();
+    Query::parse(request.head.uri.query(), &[])?;
+    let headers = &request.head.headers;
     let text = |name| head::text(headers, name).map(|text| text.map(ToOwned::to_owned));
     let completion = Completion {
         changed_blocks: head::required_number(headers, "x-amz-changedblockscount")?,

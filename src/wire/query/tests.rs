@@ -4,10 +4,10 @@ use super::parameters::Pairs;
 use super::{answer, request};
 use crate::api::RequestId;
 use crate::wire::model::EC2;
+use crate::wire::tests::python;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// How many values are made of each shape.
 const ROUNDS: &str = "5";
@@ -30,16 +30,7 @@ fn answered(line: &Value) -> Value {
 
 #[test]
 fn every_shape_is_read_and_written_as_botocore_writes_and_reads_it() {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    let programs = Command::new(scripts.join("programs")).output().unwrap();
-    assert!(
-        programs.status.success(),
-        "{}",
-        String::from_utf8_lossy(&programs.stderr)
-    );
-    let python = Path::new(std::str::from_utf8(&programs.stdout).unwrap().trim()).join("python");
-    let mut botocore = Command::new(python)
-        .arg(scripts.join("codec.py"))
+    let mut botocore = python("codec.py")
         .arg(ROUNDS)
         .args(operations())
         .stdin(Stdio::piped())

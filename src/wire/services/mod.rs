@@ -1,4 +1,4 @@
-//! The services that AWS's clients ask at one URL: EC2, and of STS, SSM and EC2 Instance Connect what goes with it.
+//! The services that AWS's clients ask at one URL: EC2, the EBS direct API, and of STS, SSM and EC2 Instance Connect what goes with them.
 //!
 //! Both listeners come here: the Unix socket's with the kernel's word on who asks, the TCP endpoint's with a signature that
 //! was checked.
@@ -13,6 +13,7 @@ mod tests;
 pub use service::Service;
 
 use super::dispatch::Dispatch;
+use super::ebs::Ebs;
 use super::query::{self, Pairs};
 use super::server::body::Answer;
 use super::signature::{Presented, SignatureError};
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub struct Services {
     world: Arc<World>,
     dispatch: Arc<Dispatch>,
+    ebs: Ebs,
 }
 
 /// A request whose sender is known.
@@ -46,15 +48,20 @@ pub struct Request {
 impl Services {
     /// Serves `world`, EC2's operations by `dispatch`.
     #[must_use]
-    pub const fn new(world: Arc<World>, dispatch: Arc<Dispatch>) -> Self {
-        Self { world, dispatch }
+    pub fn new(world: Arc<World>, dispatch: Arc<Dispatch>) -> Self {
+        let ebs = Ebs::new(Arc::clone(&world));
+        Self { world, dispatch, ebs }
     }
 
     /// Answers one request.
     pub async fn respond(&self, request: Request) -> Response<Answer> {
         let service = Service::of(&request.head, request.presented.as_ref());
         let id = request.id;
+        if service != Service::Ebs && request.head.uri.path() != "/" {
+            return service.refused(&service::no_operation(), id);
+        }
         match service {
+            Service::Ebs => self.ebs.respond(&request).await,
             Service::Ec2 => match pairs(&request) {
                 Ok(pairs) => query::operation(&self.dispatch, pairs, request.caller, id).await,
                 Err(error) => query::refusal(&error, id),

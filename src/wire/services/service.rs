@@ -2,9 +2,9 @@
 
 use super::{Request, json, sts};
 use crate::api::{ApiError, Code, RequestId};
-use crate::wire::query;
 use crate::wire::server::body::Answer;
 use crate::wire::signature::{Presented, SignatureError};
+use crate::wire::{ebs, query};
 use hyper::Response;
 use hyper::http::request::Parts;
 
@@ -13,6 +13,8 @@ use hyper::http::request::Parts;
 pub enum Service {
     /// EC2, in its query protocol.
     Ec2,
+    /// The EBS direct API, in REST and JSON.
+    Ebs,
     /// The Security Token Service, in the query protocol.
     Sts,
     /// Systems Manager, in JSON 1.1.
@@ -45,15 +47,18 @@ impl From<&ApiError> for Refusal {
 }
 
 impl Service {
-    /// The service that is meant: by the signature's scope, else by the header of JSON services, else by the version of the API.
+    /// The service that is meant: by the signature's scope, else by the header of JSON services, else by the path.
     #[must_use]
     pub fn of(head: &Parts, presented: Option<&Presented>) -> Self {
         let target = head.headers.get("x-amz-target").map(|target| target.as_bytes());
         match (presented.map(|presented| presented.scope.service.as_str()), target) {
-            (Some("ec2"), _) | (None, None) => Self::Ec2,
+            (Some("ec2"), _) => Self::Ec2,
+            (Some("ebs"), _) => Self::Ebs,
             (Some("sts"), _) => Self::Sts,
             (Some("ssm"), _) => Self::Ssm,
             (None, Some(target)) if target.starts_with(super::ssm::TARGET.as_bytes()) => Self::Ssm,
+            (None, None) if ebs::has(head.uri.path()) => Self::Ebs,
+            (None, None) => Self::Ec2,
             (_, Some(_)) => Self::OtherJson,
             (_, None) => Self::OtherQuery,
         }
@@ -77,6 +82,12 @@ impl Service {
             (Self::Ssm, SignatureError::Mismatch | SignatureError::Expired(_)) => {
                 refusal("InvalidSignatureException", 400)
             }
+            (Self::Ebs, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => {
+                refusal("UnrecognizedClientException", 403)
+            }
+            (Self::Ebs, SignatureError::Mismatch | SignatureError::Expired(_)) => {
+                refusal("InvalidSignatureException", 403)
+            }
             (_, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => refusal("InvalidClientTokenId", 403),
             (_, SignatureError::Mismatch | SignatureError::Expired(_)) => refusal("SignatureDoesNotMatch", 403),
             (_, SignatureError::Missing) => refusal(Code::MissingAuthenticationToken.as_str(), 403),
@@ -88,9 +99,19 @@ impl Service {
     pub(super) fn refused(self, refusal: &Refusal, id: RequestId) -> Response<Answer> {
         match self {
             Self::Ec2 => query::refused(refusal.code, &refusal.message, refusal.status, id),
+            Self::Ebs => ebs::refused(refusal.code, &refusal.message, refusal.status),
             Self::Sts | Self::OtherQuery => sts::refused(refusal, id),
             Self::Ssm | Self::OtherJson => json::refused(refusal),
         }
+    }
+}
+
+/// The refusal of a path that a service has nothing at: of those that tell operations by a parameter or a header, any but the root.
+pub(super) fn no_operation() -> Refusal {
+    Refusal {
+        code: "UnknownOperationException",
+        message: "There is nothing at this path: the service is asked at /".into(),
+        status: 404,
     }
 }
 
@@ -102,7 +123,7 @@ pub(super) fn other(request: &Request) -> Refusal {
         .map_or("", |presented| presented.scope.service.as_str());
     Refusal {
         code: Code::UnsupportedOperation.as_str(),
-        message: format!("kiln has nothing of the service '{service}': it has ec2, sts and ssm"),
+        message: format!("kiln has nothing of the service '{service}': it has ec2, ebs, sts and ssm"),
         status: Code::UnsupportedOperation.status(),
     }
 }

@@ -153,7 +153,7 @@ fn no_form_gets_a_5xx() {
         .unwrap();
     let asker = runtime.block_on(Asker::new());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1000));
-    let names: Vec<&str> = operations().names().collect();
+    let names: Vec<&str> = operations().all().map(|operation| operation.name).collect();
     let parameter = prop_oneof![
         "(InstanceId|Filter|Tag|ResourceId|BlockDeviceMapping|MaxResults|Name|DryRun|Ebs|Value|[A-Z][a-z]{0,8})\
          (\\.[0-9]{1,2})?(\\.(Name|Value|Key|Ebs|[0-9]))?=\\PC{0,12}",

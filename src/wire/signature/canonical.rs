@@ -1,7 +1,8 @@
 //! The canonical form of a request, of which the signature is made.
 
 use super::presented::Presented;
-use super::{SignatureError, Signed, hex};
+use super::{SignatureError, Signed};
+use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use sha2::{Digest, Sha256};
 
@@ -10,23 +11,41 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// In a path, slashes stay.
 const ENCODED_IN_PATH: &AsciiSet = &ENCODED.remove(b'/');
 
+/// What stands in the place of the digest of a body that the signature does not cover.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
 /// The canonical request.
 pub(super) fn request(presented: &Presented, signed: &Signed<'_>) -> Result<String, SignatureError> {
     let uri = &signed.head.uri;
-    let path = match uri.path() {
-        "" => "/",
-        path => path,
-    };
+    let payload = payload(presented, signed)?;
     Ok([
         signed.head.method.as_str().to_owned(),
-        // The path as it came is encoded once more.
-        percent_encode(path.as_bytes(), ENCODED_IN_PATH).to_string(),
+        path(uri.path()),
         query(uri.query().unwrap_or_default()),
-        headers(presented, signed)?,
+        headers(presented, signed, payload == UNSIGNED)?,
         presented.headers.join(";"),
-        payload(signed)?,
+        payload,
     ]
     .join("\n"))
+}
+
+/// The path without empty and dot segments (RFC 3986, section 5.2.4), encoded once more than it came.
+pub(super) fn path(came: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in came.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let end = if came.ends_with('/') && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    let path = format!("/{}{end}", segments.join("/"));
+    percent_encode(path.as_bytes(), ENCODED_IN_PATH).to_string()
 }
 
 /// All parameters but the signature, by name and value.
@@ -50,17 +69,13 @@ fn query(text: &str) -> String {
     pairs.join("&")
 }
 
-/// A line for each header that is covered. What says for whom and when a request is must be among them.
-fn headers(presented: &Presented, signed: &Signed<'_>) -> Result<String, SignatureError> {
-    let needed: &[&str] = if presented.in_query {
-        &["host"]
-    } else {
-        &["host", "x-amz-date"]
-    };
-    if let Some(missing) = needed
-        .iter()
-        .find(|name| !presented.headers.iter().any(|own| own == *name))
-    {
+/// A line for each header that is covered. What says for whom and when a request is must be among them, and the checksum of a
+/// body that is not.
+fn headers(presented: &Presented, signed: &Signed<'_>, unsigned: bool) -> Result<String, SignatureError> {
+    let date = (!presented.in_query).then_some("x-amz-date");
+    let checksum = unsigned.then_some("x-amz-checksum");
+    let mut needed = ["host"].into_iter().chain(date).chain(checksum);
+    if let Some(missing) = needed.find(|name| !presented.headers.iter().any(|own| own == name)) {
         return Err(SignatureError::Incomplete(format!(
             "it does not cover the header {missing}"
         )));
@@ -86,10 +101,18 @@ fn headers(presented: &Presented, signed: &Signed<'_>) -> Result<String, Signatu
 }
 
 /// The digest of the body. A client that says what it is has to be right.
-fn payload(signed: &Signed<'_>) -> Result<String, SignatureError> {
-    let digest = hex(&Sha256::digest(signed.body));
-    match signed.head.headers.get("x-amz-content-sha256") {
-        Some(said) if said.as_bytes() != digest.as_bytes() => Err(SignatureError::Mismatch),
+fn payload(presented: &Presented, signed: &Signed<'_>) -> Result<String, SignatureError> {
+    let said = signed.head.headers.get("x-amz-content-sha256");
+    let said = said.map(|said| said.as_bytes());
+    if said == Some(UNSIGNED.as_bytes()) {
+        // PutSnapshotBlock: its data has a checksum of its own.
+        let may_be = presented.scope.service == "ebs" && signed.head.method == Method::PUT;
+        let refused = SignatureError::Unsupported("The signature must cover the body, and says UNSIGNED-PAYLOAD");
+        return may_be.then(|| UNSIGNED.to_owned()).ok_or(refused);
+    }
+    let digest = hex::encode(Sha256::digest(signed.body));
+    match said {
+        Some(said) if said != digest.as_bytes() => Err(SignatureError::Mismatch),
         _ => Ok(digest),
     }
 }

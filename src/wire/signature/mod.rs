@@ -7,6 +7,8 @@
 mod canonical;
 mod presented;
 #[cfg(test)]
+pub(in crate::wire) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use presented::{Presented, Scope};
@@ -14,7 +16,6 @@ pub use presented::{Presented, Scope};
 use hmac::{Hmac, Mac};
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use time::OffsetDateTime;
 
 /// How far a client's clock may be from ours, in minutes.
@@ -63,14 +64,20 @@ impl Presented {
     /// it does not cover.
     pub fn verify(&self, signed: &Signed<'_>, secret: &str, now: OffsetDateTime) -> Result<(), SignatureError> {
         self.must_be_of_now(now)?;
+        let signature = hex::decode(&self.signature).map_err(|_| SignatureError::Mismatch)?;
+        // In constant time.
+        let verified = self.made(signed, secret)?.verify_slice(&signature);
+        verified.map_err(|_| SignatureError::Mismatch)
+    }
+
+    /// The signature that the secret makes.
+    fn made(&self, signed: &Signed<'_>, secret: &str) -> Result<Hmac<Sha256>, SignatureError> {
         let canonical = canonical::request(self, signed)?;
         let mut text = format!("{}\n{}\n{}\n", presented::ALGORITHM, self.date, self.scope);
-        text.push_str(&hex(&Sha256::digest(canonical)));
-        let signature = unhex(&self.signature).ok_or(SignatureError::Mismatch)?;
+        text.push_str(&hex::encode(Sha256::digest(canonical)));
         let mut mac = keyed(&self.signing_key(secret));
         mac.update(text.as_bytes());
-        // In constant time.
-        mac.verify_slice(&signature).map_err(|_| SignatureError::Mismatch)
+        Ok(mac)
     }
 
     fn signing_key(&self, secret: &str) -> Vec<u8> {
@@ -109,22 +116,4 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
         Ok(mac) => mac,
         Err(_) => unreachable!("HMAC takes a key of any length"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    Some(digits.chunks_exact(2).map(|two| two[0] << 4 | two[1]).collect())
 }

@@ -1,23 +1,18 @@
 //! Signatures against the examples of AWS's own documents, and against what a forger would try.
 
+use super::testing::{head, sign};
 use super::*;
+use crate::wire::tests::python;
 use hyper::http::Request;
 use hyper::http::request::Parts;
 use proptest::prelude::*;
+use serde_json::Value;
 use time::macros::datetime;
 
 /// The key, secret and moment of AWS's published test suite of Signature Version 4.
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const NOW: OffsetDateTime = datetime!(2015-08-30 12:36:00 UTC);
 const SCOPE: &str = "AKIDEXAMPLE/20150830/us-east-1/service/aws4_request";
-
-fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
-    let mut request = Request::builder().method(method).uri(uri);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(()).unwrap().into_parts().0
-}
 
 fn authorization(headers: &str, signature: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders={headers}, Signature={signature}")
@@ -99,15 +94,8 @@ fn presigned(expires: &str) -> Parts {
         head: &unsigned,
         body: b"",
     };
-    let canonical = canonical::request(&presented, &signed).unwrap();
-    let text = format!(
-        "AWS4-HMAC-SHA256\n20150830T123600Z\n{}\n{}",
-        presented.scope,
-        hex(&Sha256::digest(canonical))
-    );
-    let mut mac = keyed(&presented.signing_key(SECRET));
-    mac.update(text.as_bytes());
-    let signature = hex(&mac.finalize().into_bytes());
+    let signature = presented.made(&signed, SECRET).unwrap();
+    let signature = hex::encode(signature.finalize().into_bytes());
     head(
         "GET",
         &format!("{uri}&X-Amz-Signature={signature}"),
@@ -159,6 +147,81 @@ fn what_is_missing_or_of_another_kind_is_said() {
     let uncovered = head("GET", "/", &[("host", "h"), date, ("Authorization", &uncovered)]);
     let refused = check(&uncovered, b"", SECRET, NOW);
     assert!(matches!(refused, Err(SignatureError::Incomplete(_))), "{refused:?}");
+}
+
+#[test]
+fn a_path_is_signed_without_what_means_nothing_in_it() {
+    for (came, path) in [
+        ("/", "/"),
+        ("/example/..", "/"),
+        ("/./", "/"),
+        ("/../a", "/a"),
+        ("//example//", "/example/"),
+        ("/ex%20ample/%C3%BC", "/ex%2520ample/%25C3%25BC"),
+        ("/a~b-c.d_e", "/a~b-c.d_e"),
+    ] {
+        assert_eq!(canonical::path(came), path, "{came}");
+    }
+}
+
+/// A request with the suite's key.
+fn signed(method: &str, service: &str, headers: &[(&str, &str)], body: &[u8]) -> Parts {
+    let scope = SCOPE.replace("service", service);
+    sign(head(method, "/", headers), body, &scope, SECRET)
+}
+
+#[test]
+fn the_body_of_a_block_alone_may_be_left_out_of_the_signature() {
+    const HEADERS: &[(&str, &str)] = &[
+        ("host", "h"),
+        ("x-amz-checksum", "c"),
+        ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+        ("x-amz-date", "20150830T123600Z"),
+    ];
+    let block = signed("PUT", "ebs", HEADERS, b"a block");
+    assert_eq!(check(&block, b"a block", SECRET, NOW), Ok(()));
+    assert_eq!(check(&block, b"another", SECRET, NOW), Ok(()));
+    let mut other = block;
+    other.headers.insert("x-amz-checksum", "d".parse().unwrap());
+    assert_eq!(check(&other, b"a block", SECRET, NOW), Err(SignatureError::Mismatch));
+    for (method, service) in [("POST", "ebs"), ("POST", "ec2"), ("PUT", "ec2")] {
+        let refused = check(&signed(method, service, HEADERS, b""), b"", SECRET, NOW);
+        assert!(matches!(refused, Err(SignatureError::Unsupported(_))), "{refused:?}");
+    }
+    let without = [HEADERS[0], HEADERS[2], HEADERS[3]];
+    let refused = check(&signed("PUT", "ebs", &without, b""), b"", SECRET, NOW);
+    assert!(matches!(refused, Err(SignatureError::Incomplete(_))), "{refused:?}");
+}
+
+#[test]
+fn what_botocore_signs_holds() {
+    let output = python("signer.py")
+        .args(["AKIDEXAMPLE", SECRET, "40"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let (mut count, mut without_body) = (0, 0);
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| request[name].as_str().unwrap();
+        let headers = request["headers"].as_object().unwrap().iter();
+        let headers: Vec<_> = headers
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let (head, body) = (head(text("method"), text("uri"), &headers), text("body").as_bytes());
+        let presented = Presented::parse(&head).unwrap().unwrap();
+        let said = head.headers.get("x-amz-content-sha256");
+        let unsigned = said.is_some_and(|said| said == "UNSIGNED-PAYLOAD");
+        for (body, holds) in [(body, true), (b"another".as_slice(), unsigned)] {
+            let signed = Signed { head: &head, body };
+            let verified = presented.verify(&signed, SECRET, presented.at);
+            assert_eq!(verified.is_ok(), holds, "{verified:?}: {request}");
+        }
+        count += 1;
+        without_body += usize::from(unsigned);
+    }
+    assert!(count > without_body && without_body > 0, "{without_body} of {count}");
 }
 
 proptest! {

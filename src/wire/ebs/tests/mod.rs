@@ -1,6 +1,7 @@
 //! The EBS direct API over a real socket.
 
 mod reading;
+mod signed;
 mod writing;
 
 use crate::api::operations;
@@ -9,15 +10,14 @@ use crate::base64;
 use crate::volumes::blocks::BLOCK;
 use crate::wire::Routes;
 use crate::wire::server::{Limits, serve};
+use crate::wire::testing::Answer;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,35 +30,6 @@ struct Served {
     directory: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
-}
-
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    #[track_caller]
-    fn refused(&self, status: u16, kind: &str, reason: Option<&str>) {
-        let body = self.json();
-        assert_eq!(self.status, status, "{body}");
-        assert_eq!(self.headers["x-amzn-errortype"], kind, "{body}");
-        assert_eq!(body.get("Reason").and_then(Value::as_str), reason, "{body}");
-        assert!(
-            body["Message"].as_str().is_some_and(|text| text.chars().count() <= 256),
-            "{body}"
-        );
-    }
-
-    #[track_caller]
-    fn invalid(&self, reason: &str) {
-        self.refused(400, "ValidationException", Some(reason));
-    }
 }
 
 impl Served {
@@ -91,27 +62,14 @@ impl Served {
     }
 
     async fn ask(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = UnixStream::connect(self.directory.path().join("s")).await.unwrap();
+        let stream = UnixStream::connect(self.directory.path().join("s")).await.unwrap();
         let mut head = format!("{request} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that refuses by the head may not read the rest.
-        let _ = stream.write_all(body).await;
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes).await;
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let lines = head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            headers: lines
-                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-                .collect(),
-            body: bytes[end + 4..].to_vec(),
-        }
+        let bytes = [head.as_bytes(), body].concat();
+        Answer::to(stream, &bytes, MINUTE).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> Answer {

@@ -85,3 +85,6 @@ impl Respond<SocketAddr> for Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

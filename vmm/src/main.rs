@@ -15,6 +15,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    abort_on_panic();
     let result = match Command::parse(std::env::args_os().skip(1)) {
         Ok(Command::Probe) => return probe::main(),
         Ok(Command::Run(arguments)) => run(&arguments),
@@ -45,6 +46,15 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let server = Server::new(listener, arguments.owner, notices, termination, machine)?;
     sandbox::confine(&filters.control);
     Ok(server.serve()?)
+}
+
+/// A thread that panics ends the machine: none goes on without one of its parts. (The daemon unwinds, which fails one request.)
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// One heap for all threads, and what is freed goes back: a monitor holds little, and there are many.

@@ -164,6 +164,20 @@ pub fn an_image_of_a_guest_is_it_again(debian: &Debian, guest: &mut Guest) -> Ve
     twins
 }
 
+/// Gives a guest the root volume of an image of another moment of it: it powers itself off, and boots from that as the same instance.
+pub fn a_guest_gets_the_root_of_an_image(debian: &Debian, mut guest: Guest, image: &str) {
+    let api = debian.api();
+    guest.shell("rm /root/marker; sync");
+    let old = api.instance(&guest.id)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"].clone();
+    debian.daemon.run_kiln(&["replace-root", &guest.id, "--image", image]);
+    let mut guest = Guest::new(&api, &guest.id, debian.booted(&guest.id, 2));
+    assert_eq!(guest.shell("cat /root/marker"), "cake");
+    assert_eq!(guest.metadata("meta-data/instance-id"), guest.id);
+    assert_eq!(guest.metadata("meta-data/ami-id"), image);
+    root_is_clean(&debian.daemon.state().join(format!("volumes/{}.raw", text(&old))));
+    api.call("DeleteVolume", &json!({"VolumeId": old}));
+}
+
 /// Whether the root file system in an image of a disk needs no repair, nor its journal.
 fn root_is_clean(disk: &Path) {
     let attached = Command::new("losetup")

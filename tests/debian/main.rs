@@ -158,6 +158,7 @@ fn a_debian_is_copied_while_it_works_and_lives_again_in_others() {
         .collect();
     assert_ne!(identities[0], identities[1]);
     let image = api.instance(&twins[0])["ImageId"].as_str().unwrap().to_owned();
+    images::a_guest_gets_the_root_of_an_image(&debian, guest, &image);
     debian.daemon.run_kiln(&["images", "rm", "--yes", &image]);
     debian.finish(&[vec![id], twins].concat());
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// The version of this protocol; a monitor and a daemon with different ones don't talk.
 pub const VERSION: u32 = 1;
@@ -50,6 +51,10 @@ pub enum Request {
     /// From now on the guest is told this, instead of what [`GuestServices::told`] or an earlier request said. For a
     /// machine whose launch had [`GuestServices`]; effective with the guest's next question.
     Tell(Box<Told>),
+    /// For [`ActiveKey::LIFE`] from now on the metadata service has this key, too, whatever [`Request::Tell`] says in between,
+    /// and over resets. For a machine whose launch had [`GuestServices`]; a [`FailureKind::Full`] where there are as many keys
+    /// as may be. One that is there already begins its life anew.
+    SendKey(ActiveKey),
     /// Put a device into its PCI slot of the running machine, or the next one that is free. Answered when it is there and the guest was told; or with
     /// the reason why it can't be. From then on it belongs to the machine, over resets too.
     Attach {
@@ -166,6 +171,8 @@ pub enum FailureKind {
     NoSuchDevice,
     /// The guest refused a connection or did not answer in time, or has no driver for it.
     NotConnected,
+    /// There is no room for more of that; some comes with time.
+    Full,
 }
 
 /// A machine, as the daemon wants it. Everything that is checked here is checked again by the monitor.
@@ -365,7 +372,7 @@ impl Lease {
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// The values by their paths below the version, `meta-data/ami-id` for instance. All lie in `meta-data` or
-    /// `dynamic`. A directory `0=name` is listed by that name and found as `0`, as EC2's `public-keys` are; it holds values
+    /// `dynamic`, and none in `meta-data/managed-ssh-keys`, which has what [`ActiveKey`]s there are. A directory `0=name` is listed by that name and found as `0`, as EC2's `public-keys` are; it holds values
     /// only, so that its name may have slashes.
     pub leaves: BTreeMap<String, String>,
     /// `user-data` in base64, at most [`Self::USER_DATA_MAX`] bytes before it was encoded.
@@ -383,6 +390,30 @@ impl Metadata {
     pub const VALUE_MAX: usize = 32 << 10;
     /// The most user data, in bytes: EC2's own bound.
     pub const USER_DATA_MAX: usize = 16 << 10;
+}
+
+/// A public key by which somebody may log in for a while, as EC2 Instance Connect sends them. The guest reads those of a user
+/// at `meta-data/managed-ssh-keys/active-keys/` and the user's name, one a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActiveKey {
+    /// The user in the guest: 1 to [`Self::USER_MAX`] bytes of visible ASCII without a slash or an equal sign.
+    pub user: String,
+    /// The key, a line of `authorized_keys`: 1 to [`Self::KEY_MAX`] bytes of printable ASCII.
+    pub key: String,
+}
+
+impl ActiveKey {
+    /// For how long the guest is told a key.
+    pub const LIFE: Duration = Duration::from_secs(60);
+    /// The longest name of a user, in bytes.
+    pub const USER_MAX: usize = 32;
+    /// The longest key, in bytes; an RSA key of 4096 bits has some 750.
+    pub const KEY_MAX: usize = 1024;
+    /// The most keys of a user at one time.
+    pub const OF_USER_MAX: usize = 8;
+    /// The most keys at one time.
+    pub const ALL_MAX: usize = 64;
 }
 
 /// EC2's metadata options of an instance.

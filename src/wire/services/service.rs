@@ -17,6 +17,8 @@ pub enum Service {
     Sts,
     /// Systems Manager, in JSON 1.1.
     Ssm,
+    /// EC2 Instance Connect, in JSON 1.1.
+    InstanceConnect,
     /// One that kiln has nothing of, asked by a form.
     OtherQuery,
     /// One that kiln has nothing of, asked by JSON.
@@ -49,11 +51,14 @@ impl Service {
     #[must_use]
     pub fn of(head: &Parts, presented: Option<&Presented>) -> Self {
         let target = head.headers.get("x-amz-target").map(|target| target.as_bytes());
+        let is_of = |target: &[u8], service: &str| target.starts_with(service.as_bytes());
         match (presented.map(|presented| presented.scope.service.as_str()), target) {
             (Some("ec2"), _) | (None, None) => Self::Ec2,
             (Some("sts"), _) => Self::Sts,
             (Some("ssm"), _) => Self::Ssm,
-            (None, Some(target)) if target.starts_with(super::ssm::TARGET.as_bytes()) => Self::Ssm,
+            (Some("ec2-instance-connect"), _) => Self::InstanceConnect,
+            (None, Some(target)) if is_of(target, super::ssm::TARGET) => Self::Ssm,
+            (None, Some(target)) if is_of(target, super::instance_connect::TARGET) => Self::InstanceConnect,
             (_, Some(_)) => Self::OtherJson,
             (_, None) => Self::OtherQuery,
         }
@@ -77,6 +82,7 @@ impl Service {
             (Self::Ssm, SignatureError::Mismatch | SignatureError::Expired(_)) => {
                 refusal("InvalidSignatureException", 400)
             }
+            (Self::InstanceConnect, _) => refusal("AuthException", 400),
             (_, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => refusal("InvalidClientTokenId", 403),
             (_, SignatureError::Mismatch | SignatureError::Expired(_)) => refusal("SignatureDoesNotMatch", 403),
             (_, SignatureError::Missing) => refusal(Code::MissingAuthenticationToken.as_str(), 403),
@@ -89,7 +95,7 @@ impl Service {
         match self {
             Self::Ec2 => query::refused(refusal.code, &refusal.message, refusal.status, id),
             Self::Sts | Self::OtherQuery => sts::refused(refusal, id),
-            Self::Ssm | Self::OtherJson => json::refused(refusal),
+            Self::Ssm | Self::InstanceConnect | Self::OtherJson => json::refused(refusal),
         }
     }
 }
@@ -102,7 +108,7 @@ pub(super) fn other(request: &Request) -> Refusal {
         .map_or("", |presented| presented.scope.service.as_str());
     Refusal {
         code: Code::UnsupportedOperation.as_str(),
-        message: format!("kiln has nothing of the service '{service}': it has ec2, sts and ssm"),
+        message: format!("kiln has nothing of the service '{service}': it has ec2, ec2-instance-connect, ssm and sts"),
         status: Code::UnsupportedOperation.status(),
     }
 }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(60);
 const SECTOR: u64 = 512;
@@ -150,6 +150,55 @@ fn a_daemon_killed_outright_finds_its_guests_and_their_states_are_true() {
 }
 
 #[test]
+fn keys_that_are_sent_outlast_the_daemon() {
+    if !has_kvm() {
+        return;
+    }
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mut daemon = setup().start();
+    let image = import(&daemon, "wait", "wait");
+    let instances = run(&daemon, &image, 1);
+    let (api, id) = (daemon.api(), &instances[0]);
+    api.wait_for_state(id, "running", SOON);
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAuXAxR6RLEQRvLLDNGFcDU9SzRxCAmDVVUlQwK2YLV";
+    let send = |user: &str, number: char| {
+        let target = "POST / HTTP/1.1\r\nX-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey";
+        let key = json!({"InstanceId": id, "InstanceOSUser": user, "SSHPublicKey": format!("{key}{number}")});
+        let (status, said) = api.ask(target, &key.to_string()).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(status == 200, said["Success"] == true, "{said}");
+        said["__type"].as_str().map(str::to_owned)
+    };
+    let begun = Instant::now();
+    for number in 'A'..='D' {
+        assert_eq!(send("admin", number), None);
+    }
+    daemon.kill();
+    daemon.start();
+    api.call(
+        "ModifyInstanceMetadataOptions",
+        &json!({"InstanceId": id, "HttpPutResponseHopLimit": 3}),
+    );
+    // They are still there: four more are as many as there may be.
+    for number in 'E'..='H' {
+        assert_eq!(send("admin", number), None);
+    }
+    let refused = send("admin", 'I');
+    assert!(
+        refused.as_deref() == Some("ThrottlingException") || begun.elapsed() > MINUTE,
+        "{refused:?}"
+    );
+    assert_eq!(send("root", 'I'), None);
+
+    api.call("StopInstances", &json!({"InstanceIds": [id]}));
+    api.wait_for_state(id, "stopped", SOON);
+    assert_eq!(send("root", 'I').as_deref(), Some("EC2InstanceStateInvalidException"));
+    daemon.api().terminate(&instances);
+    deregister(&daemon, &image);
+    daemon.finish();
+}
+
+#[test]
 fn a_public_address_that_came_with_a_start_goes_with_the_stop_and_comes_with_the_next() {
     if !has_kvm() {
         return;
@@ -217,9 +266,9 @@ fn an_interface_is_attached_to_a_running_guest_and_taken_from_one_that_does_not_
     daemon.start();
     assert_eq!(shown("Status"), "detaching");
     detach(true);
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = Instant::now() + SOON;
     while shown("Status") != "available" {
-        assert!(std::time::Instant::now() < deadline, "{}", shown("Status"));
+        assert!(Instant::now() < deadline, "{}", shown("Status"));
         std::thread::yield_now();
     }
     assert_eq!(taps(&daemon), 1);

@@ -22,6 +22,7 @@ mod hotplug;
 pub mod ids;
 mod images;
 mod imports;
+pub mod instance_connect;
 mod instance_store;
 mod instances;
 pub mod instant;

@@ -26,6 +26,7 @@ mod hotplug;
 mod identity;
 mod instance_store;
 mod interfaces;
+mod keys;
 mod launch;
 mod metadata;
 mod modify;
@@ -53,6 +54,7 @@ pub use interfaces::{
     AddressOrder, InterfaceError, InterfaceOrder, InterfacePlace, LaunchInterface, MAX_ADDRESSES, assign,
     create as create_interface, remove as remove_interface,
 };
+pub use keys::SendKeyError;
 #[cfg(test)]
 pub(crate) use metadata::Facts;
 pub use metadata::InterfaceFacts;

@@ -24,6 +24,7 @@ mod key_pair;
 mod launch_template;
 mod network_acl;
 mod network_interface;
+mod os_user;
 mod prefix_list;
 mod replace_root_volume_task;
 mod route_table;
@@ -70,6 +71,7 @@ pub use launch_template::{
 };
 pub use network_acl::{LAST_ENTRY, NetworkAcl, NetworkAclAssociation, NetworkAclEntry};
 pub use network_interface::{InterfaceAttachment, MacAddress, NetworkInterface, ParseMacError};
+pub use os_user::{OsUser, ParseOsUserError};
 pub use prefix_list::{AddressFamily, MAX_LIST_ENTRIES, PrefixList, PrefixListEntry};
 pub use replace_root_volume_task::{ReplaceRootVolumeTask, ReplaceRootVolumeTaskState};
 pub use route_table::{Route, RouteTable, RouteTableAssociation};

@@ -1,4 +1,5 @@
-"""All waiters of boto3 that mean something here, against a daemon: waiters.py IMAGE. The environment says which."""
+"""All waiters of boto3 that mean something here, and a key by EC2 Instance Connect, against a daemon: waiters.py IMAGE. The
+environment says which."""
 
 import sys
 
@@ -77,8 +78,25 @@ wait("system_status_ok", InstanceIds=[instance])
 root = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"][0]
 wait("volume_in_use", VolumeIds=[root["Ebs"]["VolumeId"]])
 ec2.get_password_data(InstanceId=instance)
+
+connect = boto3.client("ec2-instance-connect")
+key = ec2.create_key_pair(KeyName="sent", KeyType="ed25519")["KeyPairId"]
+key = ec2.describe_key_pairs(KeyPairIds=[key], IncludePublicKey=True)["KeyPairs"][0]["PublicKey"]
+send = {"InstanceId": instance, "InstanceOSUser": "admin", "SSHPublicKey": key}
+sent = connect.send_ssh_public_key(**send)
+assert sent["Success"] and sent["RequestId"], sent
+assert connect.send_ssh_public_key(**send, AvailabilityZone=zone)["Success"]
+try:
+    connect.send_ssh_public_key(**{**send, "InstanceId": "i-00000000000000001"})
+    sys.exit("a key was sent to nobody")
+except connect.exceptions.EC2InstanceNotFoundException:
+    pass
+refused("InvalidArgsException", connect.send_ssh_public_key, **{**send, "InstanceOSUser": "../root"})
+ec2.delete_key_pair(KeyName="sent")
+
 ec2.stop_instances(InstanceIds=[instance])
 wait("instance_stopped", InstanceIds=[instance])
+refused("EC2InstanceStateInvalidException", connect.send_ssh_public_key, **send)
 ec2.terminate_instances(InstanceIds=[instance])
 fails("instance_running", InstanceIds=[instance])
 wait("instance_terminated", InstanceIds=[instance])

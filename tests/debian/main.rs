@@ -68,6 +68,7 @@ fn two_debians_run_at_once_and_outlive_the_daemon() {
     network::tokens_go_as_far_as_the_hop_limit(&api, &mut near);
     network::private_names_are_resolved(&api, &mut near, &far);
     network::every_path_of_the_metadata_is_there(&mut near);
+    network::a_key_that_is_sent_is_there(&api, &mut near);
     vsock::reaches_the_guest_without_a_network(&debian, &mut near);
     hotplug::an_interface_comes_and_goes(&mut debian, &mut near, &mut far);
     let mut neighbour = Guest::new(&api, &twin, debian.booted(&twin, 1));

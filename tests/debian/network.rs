@@ -126,6 +126,20 @@ pub fn private_names_are_resolved(api: &Api, guest: &mut Guest, other: &Guest) {
     assert!(found.ends_with(&name), "{found}");
 }
 
+/// A key that EC2 Instance Connect sends is there for its user, and for no other.
+pub fn a_key_that_is_sent_is_there(api: &Api, guest: &mut Guest) {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAuXAxR6RLEQRvLLDNGFcDU9SzRxCAmDVVUlQwK2YLVQ";
+    let send = "POST / HTTP/1.1\r\nX-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey";
+    let request = json!({"InstanceId": guest.id, "InstanceOSUser": "admin", "SSHPublicKey": key});
+    let (status, said) = api.ask(send, &request.to_string()).unwrap();
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(guest.metadata("meta-data/managed-ssh-keys/active-keys/admin/"), key);
+    assert_eq!(
+        guest.metadata("meta-data/managed-ssh-keys/active-keys/root/"),
+        "Not Found"
+    );
+}
+
 /// A client that follows the listings can read all that is listed, and finds what EC2 has.
 pub fn every_path_of_the_metadata_is_there(guest: &mut Guest) {
     guest.install("/root/walk-metadata", WALK_METADATA);

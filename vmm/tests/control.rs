@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::{Machine, Monitor, told};
-use kiln_vmm::protocol::{Answer, DeviceSpec, FailureKind, MAX_MESSAGE, Request, Response};
+use kiln_vmm::protocol::{ActiveKey, Answer, DeviceSpec, FailureKind, MAX_MESSAGE, Request, Response};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -71,6 +71,10 @@ fn files_come_with_a_launch_or_a_device_only() {
 fn requests_before_the_launch_that_need_a_machine_are_refused() {
     let monitor = Monitor::start();
     let tell = Request::Tell(Box::new(told()));
+    let key = ActiveKey {
+        user: "ec2-user".into(),
+        key: "ssh-ed25519 AAAA".into(),
+    };
     let vsock = Request::Vsock { port: 22 };
     let detach = Request::Detach {
         id: "rng0".into(),
@@ -82,6 +86,7 @@ fn requests_before_the_launch_that_need_a_machine_are_refused() {
         Request::Console,
         vsock,
         tell,
+        Request::SendKey(key),
         attach("rng"),
         detach,
     ] {

@@ -5,7 +5,7 @@ mod harness;
 use harness::tap::Namespace;
 use harness::{Client, Device, Interface, Machine, Monitor, guest, kvm, rng, told};
 use kiln_vmm::protocol::{
-    Answer, DeviceSpec, EndReason, Event, FailureKind, FileIndex, MachineState, Request, Response, Stage,
+    ActiveKey, Answer, DeviceSpec, EndReason, Event, FailureKind, FileIndex, MachineState, Request, Response, Stage,
 };
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -299,10 +299,14 @@ fn who_connects_to_a_guest_without_a_driver_or_a_machine_without_the_device_is_t
 
 /// Who the metadata service at `address` says that its guest is.
 fn instance_id(address: SocketAddr) -> String {
+    read_metadata(address, "instance-id")
+}
+
+/// What the metadata service at `address` has at `path`.
+fn read_metadata(address: SocketAddr, path: &str) -> String {
     let mut client = TcpStream::connect(address).unwrap();
-    client
-        .write_all(b"GET /latest/meta-data/instance-id HTTP/1.0\r\n\r\n")
-        .unwrap();
+    let request = format!("GET /latest/meta-data/{path} HTTP/1.0\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
     answer.rsplit("\r\n").next().unwrap().to_owned()
@@ -340,6 +344,24 @@ fn a_guest_is_answered_over_resets_and_hears_what_is_told_anew() {
     let told = client.request(&Request::Tell(Box::new(other.clone())));
     assert!(matches!(told, Response::Ok(Answer::Done)), "{told:?}");
     assert_eq!(instance_id(address), "i-2");
+    // Keys that are sent are there beside what is told, and so many of them.
+    let keys: Vec<String> = (0..ActiveKey::OF_USER_MAX)
+        .map(|n| format!("ssh-ed25519 {n}"))
+        .collect();
+    let mut send = |key: &str| {
+        let (user, key) = ("ec2-user".into(), key.to_owned());
+        client.request(&Request::SendKey(ActiveKey { user, key }))
+    };
+    for key in &keys {
+        assert!(matches!(send(key), Response::Ok(Answer::Done)));
+    }
+    assert!(matches!(send("one more"), Response::Error(failure) if failure.kind == FailureKind::Full));
+    assert!(matches!(send("two\nlines"), Response::Error(failure) if failure.kind == FailureKind::BadRequest));
+    client.request(&Request::Tell(Box::new(other.clone())));
+    assert_eq!(
+        read_metadata(address, "managed-ssh-keys/active-keys/ec2-user/"),
+        keys.join("\n")
+    );
     other.metadata.options.hop_limit = 0;
     let refused = client.request(&Request::Tell(Box::new(other)));
     assert!(matches!(refused, Response::Error(failure) if failure.kind == FailureKind::BadRequest));

@@ -60,7 +60,7 @@ fn make_rsa(name: &KeyName) -> Result<NewPair, ApiError> {
         public: PublicHalf {
             kind: KeyType::Rsa,
             fingerprint,
-            line: line(public, name)?,
+            line: line(public, name.as_str())?,
         },
         private: key.to_pkcs1_pem(LineEnding::LF).map_err(internal)?.to_string(),
     })
@@ -74,7 +74,7 @@ fn make_ed25519(name: &KeyName) -> Result<NewPair, ApiError> {
         public: PublicHalf {
             kind: KeyType::Ed25519,
             fingerprint: sha256(&public),
-            line: line(public, name)?,
+            line: line(public, name.as_str())?,
         },
         private: key.to_openssh(ssh_key::LineEnding::LF).map_err(internal)?.to_string(),
     })
@@ -85,6 +85,25 @@ fn make_ed25519(name: &KeyName) -> Result<NewPair, ApiError> {
 /// # Errors
 /// `InvalidKey.Format`: it is not such a line, of another kind than RSA and ED25519, or of a size that EC2 has not.
 pub fn read(material: &[u8], name: &KeyName) -> Result<PublicHalf, ApiError> {
+    let (kind, fingerprint, key) = read_key(material)?;
+    Ok(PublicHalf {
+        kind,
+        fingerprint,
+        line: line(key, name.as_str())?,
+    })
+}
+
+/// The same for a key that is in no pair: its line, without what follows the key on it.
+///
+/// # Errors
+/// As [`read`].
+pub fn public_key_line(material: &[u8]) -> Result<String, ApiError> {
+    let (_, _, key) = read_key(material)?;
+    line(key, "")
+}
+
+/// The key, its kind, and its fingerprint.
+fn read_key(material: &[u8]) -> Result<(KeyType, String, KeyData), ApiError> {
     let refused = |why: &str| {
         let message = format!(
             "Key is not in valid OpenSSH public key format: {why}; \
@@ -107,11 +126,7 @@ pub fn read(material: &[u8], name: &KeyName) -> Result<PublicHalf, ApiError> {
         KeyData::Rsa(rsa) => (KeyType::Rsa, imported_rsa(rsa).map_err(|why| refused(&why))?),
         _ => return Err(refused("it is neither an RSA nor an ED25519 key")),
     };
-    Ok(PublicHalf {
-        kind,
-        fingerprint,
-        line: line(key.key_data().clone(), name)?,
-    })
+    Ok((kind, fingerprint, key.key_data().clone()))
 }
 
 /// EC2's fingerprint of an RSA key that it was given: MD5 of the public key, as X.509's `SubjectPublicKeyInfo`.
@@ -135,10 +150,8 @@ fn sha256(key: &KeyData) -> String {
     base64::encode(key.fingerprint(HashAlg::Sha256).as_bytes())
 }
 
-fn line(key: KeyData, name: &KeyName) -> Result<String, ApiError> {
-    ssh_key::PublicKey::new(key, name.as_str())
-        .to_openssh()
-        .map_err(internal)
+fn line(key: KeyData, comment: &str) -> Result<String, ApiError> {
+    ssh_key::PublicKey::new(key, comment).to_openssh().map_err(internal)
 }
 
 fn colons(bytes: &[u8]) -> String {
@@ -234,6 +247,18 @@ mod tests {
         ] {
             let refused = read(bad.as_bytes(), &name()).err().map(|error| error.code);
             assert_eq!(refused, Some(Code::InvalidKeyFormat), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_no_pair_is_its_line_alone() {
+        for kind in [KeyType::Rsa, KeyType::Ed25519] {
+            let line = make(kind, &name()).unwrap().public.line;
+            let bare = line.strip_suffix(" mine").unwrap();
+            for given in [&line, bare, &format!("{bare} another comment\n")] {
+                assert_eq!(public_key_line(given.as_bytes()).unwrap(), bare);
+            }
+            assert!(public_key_line(format!("command=\"ls\" {line}").as_bytes()).is_err());
         }
     }
 

@@ -10,6 +10,7 @@ use crate::base64;
 use crate::model::{KeyName, KeyPair, KeyPairId, KeyType, ResourceId, Tag};
 use crate::store::{self, StoreError, random_bits};
 use material::PublicHalf;
+pub use material::public_key_line;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -3,6 +3,7 @@
 //! Both listeners come here: the Unix socket's with the kernel's word on who asks, the TCP endpoint's with a signature that
 //! was checked.
 
+mod instance_connect;
 mod json;
 mod service;
 mod ssm;
@@ -68,6 +69,7 @@ impl Services {
             },
             Service::Sts => sts::respond(&self.world, &request),
             Service::Ssm => ssm::respond(&self.world, &request).await,
+            Service::InstanceConnect => instance_connect::respond(&self.world, &request).await,
             Service::OtherQuery | Service::OtherJson => service.refused(&service::other(&request), id),
         }
     }

@@ -19,6 +19,8 @@ pub enum Service {
     Sts,
     /// Systems Manager, in JSON 1.1.
     Ssm,
+    /// EC2 Instance Connect, in JSON 1.1.
+    InstanceConnect,
     /// One that kiln has nothing of, asked by a form.
     OtherQuery,
     /// One that kiln has nothing of, asked by JSON.
@@ -51,12 +53,15 @@ impl Service {
     #[must_use]
     pub fn of(head: &Parts, presented: Option<&Presented>) -> Self {
         let target = head.headers.get("x-amz-target").map(|target| target.as_bytes());
+        let is_of = |target: &[u8], service: &str| target.starts_with(service.as_bytes());
         match (presented.map(|presented| presented.scope.service.as_str()), target) {
             (Some("ec2"), _) => Self::Ec2,
             (Some("ebs"), _) => Self::Ebs,
             (Some("sts"), _) => Self::Sts,
             (Some("ssm"), _) => Self::Ssm,
-            (None, Some(target)) if target.starts_with(super::ssm::TARGET.as_bytes()) => Self::Ssm,
+            (Some("ec2-instance-connect"), _) => Self::InstanceConnect,
+            (None, Some(target)) if is_of(target, super::ssm::TARGET) => Self::Ssm,
+            (None, Some(target)) if is_of(target, super::instance_connect::TARGET) => Self::InstanceConnect,
             (None, None) if ebs::has(head.uri.path()) => Self::Ebs,
             (None, None) => Self::Ec2,
             (_, Some(_)) => Self::OtherJson,
@@ -88,6 +93,7 @@ impl Service {
             (Self::Ebs, SignatureError::Mismatch | SignatureError::Expired(_)) => {
                 refusal("InvalidSignatureException", 403)
             }
+            (Self::InstanceConnect, _) => refusal("AuthException", 400),
             (_, SignatureError::UnknownKey(_) | SignatureError::Unsupported(_)) => refusal("InvalidClientTokenId", 403),
             (_, SignatureError::Mismatch | SignatureError::Expired(_)) => refusal("SignatureDoesNotMatch", 403),
             (_, SignatureError::Missing) => refusal(Code::MissingAuthenticationToken.as_str(), 403),
@@ -101,7 +107,7 @@ impl Service {
             Self::Ec2 => query::refused(refusal.code, &refusal.message, refusal.status, id),
             Self::Ebs => ebs::refused(refusal.code, &refusal.message, refusal.status),
             Self::Sts | Self::OtherQuery => sts::refused(refusal, id),
-            Self::Ssm | Self::OtherJson => json::refused(refusal),
+            Self::Ssm | Self::InstanceConnect | Self::OtherJson => json::refused(refusal),
         }
     }
 }
@@ -123,7 +129,9 @@ pub(super) fn other(request: &Request) -> Refusal {
         .map_or("", |presented| presented.scope.service.as_str());
     Refusal {
         code: Code::UnsupportedOperation.as_str(),
-        message: format!("kiln has nothing of the service '{service}': it has ec2, ebs, sts and ssm"),
+        message: format!(
+            "kiln has nothing of the service '{service}': it has ec2, ec2-instance-connect, ebs, sts and ssm"
+        ),
         status: Code::UnsupportedOperation.status(),
     }
 }

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// What the names of its operations begin with in the header `X-Amz-Target`.
 pub(super) const TARGET: &str = "AmazonSSM.";
+/// What the service calls a request that it can't read.
+const INVALID: &str = "ValidationException";
 /// The most parameters of one request.
 const MAX_NAMES: usize = 10;
 
@@ -32,42 +34,33 @@ struct GetParameters {
 }
 
 pub(super) async fn respond(world: &World, request: &Request) -> Response<Answer> {
-    let target = request
-        .head
-        .headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok());
-    let answered = match target.and_then(|target| target.strip_prefix(TARGET)) {
+    json::respond(match json::operation(request, TARGET) {
         Some("GetParameter") => get(world, &request.body).await,
         Some("GetParameters") => get_several(world, &request.body).await,
-        _ => Err(refusal(
+        _ => Err(json::refusal(
             Code::UnsupportedOperation.as_str(),
             "Of SSM kiln serves GetParameter and GetParameters only".into(),
         )),
-    };
-    match answered {
-        Ok(value) => json::answered(&value),
-        Err(refusal) => json::refused(&refusal),
-    }
+    })
 }
 
 async fn get(world: &World, body: &[u8]) -> Result<Value, Refusal> {
-    let request: GetParameter = parse(body)?;
+    let request: GetParameter = json::parse(body, INVALID)?;
     match parameter(world, &request.name).await? {
         Some(found) => Ok(json!({"Parameter": found})),
         None => {
             let shown = shown_up_to(&request.name, 128);
             let message = format!("There is no parameter '{shown}': kiln has those that stand for its images");
-            Err(refusal("ParameterNotFound", message))
+            Err(json::refusal("ParameterNotFound", message))
         }
     }
 }
 
 async fn get_several(world: &World, body: &[u8]) -> Result<Value, Refusal> {
-    let request: GetParameters = parse(body)?;
+    let request: GetParameters = json::parse(body, INVALID)?;
     if !(1..=MAX_NAMES).contains(&request.names.len()) {
         let message = format!("Names must have from 1 to {MAX_NAMES} names");
-        return Err(refusal("ValidationException", message));
+        return Err(json::refusal(INVALID, message));
     }
     let (mut found, mut invalid) = (Vec::new(), Vec::new());
     for name in request.names {
@@ -93,17 +86,4 @@ async fn parameter(world: &World, name: &str) -> Result<Option<Value>, Refusal> 
             "Version": 1,
         })
     }))
-}
-
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| refusal("ValidationException", format!("The request is not valid: {error}")))
-}
-
-const fn refusal(code: &'static str, message: String) -> Refusal {
-    Refusal {
-        code,
-        message,
-        status: 400,
-    }
 }

@@ -1,11 +1,16 @@
 //! The services as clients ask them: who is asked for is told by the signature's scope, and each answers in its own form.
 
 use super::*;
+use crate::api::instance_connect::SendSshPublicKeyError;
 use crate::api::operations;
-use crate::api::testing::TestWorld;
+use crate::api::testing::{TestWorld, stopped_instance};
+use crate::instance::SendKeyError;
+use crate::machine::ControlError;
 use http_body_util::BodyExt;
+use kiln_vmm::protocol::{Failure, FailureKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use service::Refusal;
 
 struct Asker {
     world: TestWorld,
@@ -14,7 +19,10 @@ struct Asker {
 
 impl Asker {
     async fn new() -> Self {
-        let world = TestWorld::new().await;
+        Self::of(TestWorld::new().await)
+    }
+
+    fn of(world: TestWorld) -> Self {
         let dispatch = Arc::new(Dispatch::new(Arc::clone(&world.world), operations()));
         let services = Services::new(Arc::clone(&world.world), dispatch);
         Self { world, services }
@@ -133,6 +141,89 @@ async fn ssm_knows_the_parameters_that_stand_for_images() {
     }
 }
 
+/// A key that Instance Connect takes: as short as one can be.
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAuXAxR6RLEQRvLLDNGFcDU9SzRxCAmDVVUlQwK2YLVQ";
+const SEND: &str = "AWSEC2InstanceConnectService.SendSSHPublicKey";
+
+#[tokio::test]
+async fn instance_connect_says_why_it_sends_no_key() {
+    let world = TestWorld::new().await;
+    let stopped = stopped_instance(&world).await.to_string();
+    let asker = Asker::of(world.restart().await);
+    let nobodys = "i-00000000000000001";
+    let ask = |id: &str, user: &str, key: &str| json!({"InstanceId": id, "InstanceOSUser": user, "SSHPublicKey": key});
+    let with = |member: &str, value: Value| {
+        let mut ask = ask(&stopped, "admin", KEY);
+        ask[member] = value;
+        ask
+    };
+    let (invalid, not_found) = ("InvalidArgsException", "EC2InstanceNotFoundException");
+    let wrong_state = "EC2InstanceStateInvalidException";
+    let zone = asker.world.world.config.place.zone();
+    for (ask, code) in [
+        (ask(&stopped, "admin", KEY), wrong_state),
+        (with("AvailabilityZone", json!(zone)), wrong_state),
+        (with("AvailabilityZone", json!("mars-north-1a")), not_found),
+        (ask(nobodys, "admin", KEY), not_found),
+        (ask("i-12345678", "admin", KEY), not_found),
+        (ask("i-1234567", "admin", KEY), invalid),
+        (ask(&stopped.to_uppercase(), "admin", KEY), invalid),
+        (ask(&nobodys[2..], "admin", KEY), invalid),
+        (ask(&stopped, "", KEY), invalid),
+        (ask(&stopped, "../../root", KEY), invalid),
+        (ask(&stopped, &"a".repeat(33), KEY), invalid),
+        (ask(&stopped, "admin", &KEY[..79]), invalid),
+        (ask(&stopped, "admin", &"x".repeat(80)), invalid),
+        (ask(&stopped, "admin", &format!("{KEY}\n{KEY}")), invalid),
+        (ask(&stopped, "admin", &format!("{KEY} {}", "c".repeat(4096))), invalid),
+        (with("AvailabilityZone", json!("zone")), invalid),
+        (with("DryRun", json!(true)), invalid),
+        (with("InstanceOSUser", json!(7)), invalid),
+        (json!({"InstanceId": stopped, "InstanceOSUser": "admin"}), invalid),
+        (json!([]), invalid),
+    ] {
+        let (status, body) = asker
+            .ask_for("ec2-instance-connect", SEND, ask.to_string().as_bytes())
+            .await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &answer["__type"]), (400, &json!(code)), "{ask}: {body}");
+    }
+    // The header says it, too, where there is no signature.
+    let (_, body) = asker.ask(0, &[("x-amz-target", SEND)], b"{}").await;
+    assert!(body.contains("InvalidArgsException"), "{body}");
+    let other = "AWSEC2InstanceConnectService.SendSerialConsoleSSHPublicKey";
+    let (status, body) = asker.ask_for("ec2-instance-connect", other, b"{}").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("UnsupportedOperation"), "{body}");
+}
+
+#[test]
+fn instance_connect_has_a_name_for_what_a_monitor_refuses() {
+    let instance = "i-00000000000000001".parse().unwrap();
+    let failure = |kind| Failure {
+        kind,
+        message: "no".into(),
+    };
+    let full = SendKeyError::Full {
+        instance,
+        source: failure(FailureKind::Full),
+    };
+    let older = SendKeyError::Control {
+        instance,
+        source: ControlError::Refused(failure(FailureKind::BadRequest)),
+    };
+    for (error, code) in [
+        (full, "ThrottlingException"),
+        (older, "EC2InstanceUnavailableException"),
+        (SendKeyError::NotFound(instance), "EC2InstanceNotFoundException"),
+    ] {
+        let refusal = Refusal::from(SendSshPublicKeyError::from(error));
+        assert_eq!((refusal.code, refusal.status), (code, 400), "{}", refusal.message);
+    }
+    let refusal = Service::InstanceConnect.signature_error(&SignatureError::Mismatch);
+    assert_eq!((refusal.code, refusal.status), ("AuthException", 400));
+}
+
 #[tokio::test]
 async fn a_service_that_is_not_there_says_so_in_its_own_form() {
     let asker = Asker::new().await;
@@ -164,6 +255,46 @@ fn no_form_gets_a_5xx() {
         let form = format!("Action={name}&{}", parameters.join("&"));
         let (status, body) = runtime.block_on(asker.ask(0, &[], form.as_bytes()));
         prop_assert!(status < 500, "{form}: {body}");
+        Ok(())
+    });
+    done.unwrap();
+}
+
+#[test]
+fn no_json_gets_a_5xx() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let asker = runtime.block_on(Asker::new());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1000));
+    let targets = vec![
+        SEND,
+        "AmazonSSM.GetParameter",
+        "AmazonSSM.GetParameters",
+        "AmazonSSM.",
+        "x",
+    ];
+    let member = "InstanceId|InstanceOSUser|SSHPublicKey|AvailabilityZone|Names?|\\PC{0,8}";
+    let value = prop_oneof![
+        prop::sample::select(vec![
+            json!(null),
+            json!(1),
+            json!([]),
+            json!({}),
+            json!(KEY),
+            json!("i-00000000000000001")
+        ]),
+        "\\PC{0,40}".prop_map(Value::from),
+    ];
+    let body = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..64),
+        prop::collection::btree_map(member, value, 0..6).prop_map(|members| json!(members).to_string().into_bytes()),
+    ];
+    let done = runner.run(&(prop::sample::select(targets), body), |(target, body)| {
+        let (status, answer) = runtime.block_on(asker.ask(0, &[("x-amz-target", target)], &body));
+        prop_assert!((400..500).contains(&status), "{target} {body:?}: {answer}");
         Ok(())
     });
     done.unwrap();

@@ -2,21 +2,24 @@
 
 use super::Server;
 use super::connection::{Closed, Mode};
+use crate::guest::SendKeyError;
 use crate::machine::plan::{Plan, PlanError, PlannedDevice};
 use crate::machine::report::{chain, now};
 use crate::machine::supervisor::Signal;
 use crate::protocol::{
-    Answer, DeviceSpec, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response, Stage, Told,
-    VERSION,
+    ActiveKey, Answer, DeviceSpec, Failure, FailureKind, MAX_MESSAGE, MachineSpec, MachineState, Request, Response,
+    Stage, Told, VERSION,
 };
 use crate::registry::BuildDeviceError;
 use crate::virtio::vsock::Call;
 use rustix::event::epoll;
 use std::fs::File;
+use std::time::Instant;
 
 /// How much of the log a console client sees first, and [`Request::ConsoleLog`] at most, in bytes. EC2 gives 64 KiB.
 const CONSOLE_TAIL: usize = 64 << 10;
 const NOT_LAUNCHED: &str = "The machine was not launched yet";
+const NOBODY_TO_TELL: &str = "There is no guest here that could be told anything";
 /// What a JSON string may take in a message beside the rest of it.
 const STRING_MAX: usize = MAX_MESSAGE - 1024;
 
@@ -56,6 +59,7 @@ impl Server {
             Request::Reboot => self.signal(token, Signal::Reboot),
             Request::Reset => self.signal(token, Signal::Reset),
             Request::Tell(told) => self.tell_guest(token, *told),
+            Request::SendKey(key) => self.send_key(token, key),
             Request::Stop => self.stop(token),
         }
     }
@@ -195,10 +199,27 @@ impl Server {
 
     fn tell_guest(&mut self, token: u64, told: Told) -> Result<(), Closed> {
         let Some(board) = &self.board else {
-            return self.refuse(token, "There is no guest here that could be told anything".into());
+            return self.refuse(token, NOBODY_TO_TELL.into());
         };
         match board.tell(told) {
             Ok(()) => self.answer(token, Answer::Done),
+            Err(error) => self.refuse(token, chain(&error)),
+        }
+    }
+
+    fn send_key(&mut self, token: u64, key: ActiveKey) -> Result<(), Closed> {
+        let Some(board) = &self.board else {
+            return self.refuse(token, NOBODY_TO_TELL.into());
+        };
+        match board.send_key(key, Instant::now()) {
+            Ok(()) => self.answer(token, Answer::Done),
+            Err(error @ SendKeyError::Full(_)) => {
+                let failure = Failure {
+                    kind: FailureKind::Full,
+                    message: chain(&error),
+                };
+                self.connection(token)?.send_line(&Response::Error(failure))
+            }
             Err(error) => self.refuse(token, chain(&error)),
         }
     }

@@ -192,7 +192,7 @@ impl Connection {
                 return Ok(true);
             }
         };
-        let facts = desk.board.facts();
+        let facts = desk.board.facts(now);
         let answer = service::answer(&head.request, &facts, &desk.tokens, now.duration_since(desk.since));
         if let Some(hops) = answer.hop_limit {
             // It stays so: what is sent again later must not get farther than what was sent first.

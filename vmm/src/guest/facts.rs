@@ -1,14 +1,16 @@
 //! What a guest is told, checked: what [`Told`] becomes before anything of it is answered.
 //!
 //! The control thread changes it on the [`Board`]; the guest thread looks there at every question. Neither waits for
-//! the other longer than it takes to copy a pointer.
+//! the other longer than it takes to copy a pointer, or, when a key comes or goes, the metadata.
 
+use super::keys::{Keys, SendKeyError};
 use super::tree::{Directory, TreeError};
-use crate::protocol::{Lease, Metadata, MetadataOptions, Resolver, Told};
+use crate::protocol::{ActiveKey, Lease, Metadata, MetadataOptions, Resolver, Told};
 use crate::virtio::net::{Mac, SettingError};
 use base64ct::{Base64, Encoding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 /// Why a guest can't be told this.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +27,8 @@ pub enum FactsError {
     /// There are too many values.
     #[error("{0} values of metadata are too many: {max} are possible", max = Metadata::LEAVES_MAX)]
     Leaves(usize),
-    /// A value or its path is too long, or lies outside of `meta-data` and `dynamic`.
-    #[error("The metadata {0:?} is too long or lies in neither meta-data nor dynamic")]
+    /// A value or its path is too long, or it lies outside of `meta-data` and `dynamic`, or where keys that were sent do.
+    #[error("The metadata {0:?} is too long or in no place where values may be")]
     Leaf(String),
     /// A value has no place in the tree.
     #[error("The metadata is no tree")]
@@ -46,7 +48,7 @@ pub enum FactsError {
 }
 
 /// What a guest is told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Facts {
     /// By the hardware address of their interface.
     pub leases: BTreeMap<Mac, Lease>,
@@ -89,7 +91,7 @@ impl Facts {
         let mut tree = Directory::default();
         for (path, value) in leaves {
             let known = path.starts_with("meta-data/") || path.starts_with("dynamic/");
-            if !known || path.len() > Metadata::PATH_MAX || value.len() > Metadata::VALUE_MAX {
+            if !known || Keys::are_at(&path) || path.len() > Metadata::PATH_MAX || value.len() > Metadata::VALUE_MAX {
                 return Err(FactsError::Leaf(path));
             }
             tree.insert(&path, value).map_err(FactsError::Tree)?;
@@ -157,9 +159,19 @@ fn decode_user_data(text: &str) -> Result<Vec<u8>, FactsError> {
 pub struct Board(Mutex<Posted>);
 
 struct Posted {
+    /// What was told, and the keys that were not over at the last look.
     facts: Arc<Facts>,
+    keys: Keys,
     /// The interfaces that were given their lease in this life of the machine.
     leased: BTreeSet<Mac>,
+}
+
+impl Posted {
+    /// Has the metadata show the keys that there are.
+    fn show_keys(&mut self) {
+        // Copied only while the guest thread answers out of them.
+        self.keys.put_into(&mut Arc::make_mut(&mut self.facts).tree);
+    }
 }
 
 impl Board {
@@ -170,6 +182,7 @@ impl Board {
     pub fn new(told: Told) -> Result<Self, FactsError> {
         Ok(Self(Mutex::new(Posted {
             facts: Arc::new(Facts::new(told)?),
+            keys: Keys::default(),
             leased: BTreeSet::new(),
         })))
     }
@@ -178,21 +191,42 @@ impl Board {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Tells the guest `told` from its next question on.
+    /// Tells the guest `told` from its next question on, beside the keys that were sent.
     ///
     /// # Errors
     /// It can't be told this; it is told what it was before.
     pub fn tell(&self, told: Told) -> Result<(), FactsError> {
         let facts = Arc::new(Facts::new(told)?);
-        let before = std::mem::replace(&mut self.posted().facts, facts);
+        let mut posted = self.posted();
+        let before = std::mem::replace(&mut posted.facts, facts);
+        if !posted.keys.is_empty() {
+            posted.show_keys();
+        }
+        drop(posted);
         // Released here, not while the guest thread waits.
         drop(before);
         Ok(())
     }
 
-    /// What the guest is told now.
-    pub fn facts(&self) -> Arc<Facts> {
-        Arc::clone(&self.posted().facts)
+    /// Tells the guest a key, from `now` on for its life.
+    ///
+    /// # Errors
+    /// See [`SendKeyError`]; it is told what it was before.
+    pub fn send_key(&self, key: ActiveKey, now: Instant) -> Result<(), SendKeyError> {
+        let mut posted = self.posted();
+        let added = posted.keys.add(key, now);
+        // Whether it was or not: others may have been found over.
+        posted.show_keys();
+        added
+    }
+
+    /// What the guest is told at `now`.
+    pub fn facts(&self, now: Instant) -> Arc<Facts> {
+        let mut posted = self.posted();
+        if posted.keys.expire(now) {
+            posted.show_keys();
+        }
+        Arc::clone(&posted.facts)
     }
 
     /// Notes that an interface was given its lease; says whether it is the first time in this life of the machine.
@@ -214,12 +248,17 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{MAC, lease, told};
+    use super::super::tree::Node;
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_possible_story_is_told_and_leases_are_noted_once_a_life() {
         let board = Board::new(told()).unwrap();
-        assert_eq!(board.facts().user_data.as_deref(), Some(b"#!/bin/sh\n".as_slice()));
+        assert_eq!(
+            board.facts(Instant::now()).user_data.as_deref(),
+            Some(b"#!/bin/sh\n".as_slice())
+        );
         let [mac, other] = [MAC, "02:00:5e:10:00:02"].map(|mac| mac.parse().unwrap());
         let given = [mac, mac, other, other].map(|mac| board.lease_given(mac));
         assert_eq!(given, [true, false, true, false]);
@@ -235,11 +274,49 @@ mod tests {
         let mut other = told();
         other.metadata.user_data = None;
         board.tell(other).unwrap();
-        assert!(board.facts().user_data.is_none());
+        assert!(board.facts(Instant::now()).user_data.is_none());
         let mut wrong = told();
         wrong.leases.insert("01:00:5e:00:00:01".into(), lease());
         assert!(matches!(board.tell(wrong), Err(FactsError::Mac(_))));
-        assert!(board.facts().user_data.is_none());
+        assert!(board.facts(Instant::now()).user_data.is_none());
+    }
+
+    #[test]
+    fn keys_that_were_sent_outlast_what_is_told_and_go_at_the_first_question_after_their_time() {
+        let (board, begun) = (Board::new(told()).unwrap(), Instant::now());
+        let at = |second| begun + Duration::from_secs(second);
+        let send = |user: &str, key: String, second| {
+            let user = user.to_owned();
+            board.send_key(ActiveKey { user, key }, at(second))
+        };
+        let users = |second| {
+            let facts = board.facts(at(second));
+            let mut directory = &facts.tree;
+            for name in ["meta-data", "managed-ssh-keys", "active-keys"] {
+                match directory.find(name) {
+                    Some(Node::Directory(next)) => directory = next,
+                    Some(Node::Leaf(_)) => panic!("{name} is a value"),
+                    None => return None,
+                }
+            }
+            Some(directory.listing())
+        };
+        assert_eq!(users(0), None);
+        send("root", "key".into(), 0).unwrap();
+        // What the guest thread was answering out of is not changed under its hands.
+        let old = board.facts(at(0));
+        for number in 0..ActiveKey::OF_USER_MAX {
+            send("admin", format!("key {number}"), 30).unwrap();
+        }
+        board.tell(told()).unwrap();
+        board.reset();
+        assert_eq!(users(59).as_deref(), Some("admin\nroot"));
+        // A refusal leaves nothing standing that is over.
+        let full = send("admin", "one more".into(), 60);
+        assert!(matches!(full, Err(SendKeyError::Full(_))));
+        assert_eq!(users(60).as_deref(), Some("admin"));
+        assert_eq!(users(90), None);
+        assert!(old.tree.find("meta-data").is_some());
     }
 
     #[test]
@@ -303,6 +380,9 @@ mod tests {
         assert!(leaf("meta-data/x", "").is_ok());
         assert!(matches!(leaf("user-data", ""), Err(FactsError::Leaf(_))));
         assert!(matches!(leaf("api/token", ""), Err(FactsError::Leaf(_))));
+        for keys in ["meta-data/managed-ssh-keys", "meta-data/managed-ssh-keys/signer-cert"] {
+            assert!(matches!(leaf(keys, ""), Err(FactsError::Leaf(_))));
+        }
         assert!(matches!(leaf("meta-data/ami-id/x", ""), Err(FactsError::Tree(_))));
         let long = format!("meta-data/{}", "x".repeat(Metadata::PATH_MAX));
         assert!(matches!(leaf(&long, ""), Err(FactsError::Leaf(_))));

@@ -7,7 +7,7 @@
 //! ```
 //! The supervisor starts the thread at the launch, with the sockets that came along; others come with network devices that
 //! are attached later, and go with them. The thread outlives every reset. It holds no other file, makes no socket, and what
-//! a guest can make it hold is bounded.
+//! a guest can make it hold is bounded. Public keys that are sent for a while ([`keys`]) lie on the board, too.
 
 mod connection;
 mod dhcp;
@@ -16,6 +16,7 @@ mod door;
 mod facts;
 mod forward;
 mod http;
+mod keys;
 mod server;
 mod service;
 #[cfg(any(test, feature = "testing"))]
@@ -27,4 +28,5 @@ mod tree;
 
 pub use door::{Change, Door};
 pub use facts::{Board, FactsError};
+pub use keys::SendKeyError;
 pub use server::{Interface, Server, Sockets};

@@ -219,7 +219,7 @@ impl Server {
         let now = Instant::now();
         for event in &events {
             match Source::of(event.data.u64()) {
-                Source::Dhcp(interface) => self.dhcp(interface, on_lease),
+                Source::Dhcp(interface) => self.dhcp(interface, now, on_lease),
                 Source::Listener(interface) => self.accept(interface, now),
                 Source::Connection(token) => self.exchange(token, event.flags, now),
                 Source::Dns(socket) => self.resolve(socket, now),
@@ -272,11 +272,11 @@ impl Server {
         }
     }
 
-    fn dhcp(&self, place: usize, on_lease: &dyn Fn(Mac)) {
+    fn dhcp(&self, place: usize, now: Instant, on_lease: &dyn Fn(Mac)) {
         let Some(interface) = self.interfaces.get(&place) else {
             return;
         };
-        let facts = self.desk.board.facts();
+        let facts = self.desk.board.facts(now);
         let mut buffer = [0; dhcp::MESSAGE_MAX];
         for _ in 0..BATCH {
             let length = match recv(&interface.dhcp, &mut buffer, RecvFlags::DONTWAIT) {
@@ -302,7 +302,7 @@ impl Server {
 
     /// Answers the queries that came to a socket of the name server, or passes them on.
     fn resolve(&mut self, asked: DnsSocket, now: Instant) {
-        let facts = self.desk.board.facts();
+        let facts = self.desk.board.facts(now);
         let mut buffer = [0; dns::QUERY_MAX];
         for _ in 0..BATCH {
             let Some(socket) = self.dns_socket(asked) else { return };

@@ -2,7 +2,7 @@
 
 use super::testing::{MAC, lease, told};
 use super::{Board, Change, Door, Interface, Server, Sockets};
-use crate::protocol::{Lease, Told};
+use crate::protocol::{ActiveKey, Lease, Told};
 use crate::sandbox;
 use crate::sandbox::seccomp::Filter;
 use crate::virtio::net::Mac;
@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Instant;
 
 /// A guest thread that runs, confined as in a monitor, until the test's process ends.
 struct Served {
@@ -179,6 +180,37 @@ fn what_the_guest_is_told_anew_it_hears_with_its_next_question() {
     served.board.tell(other).unwrap();
     client.write_all(get).unwrap();
     assert_eq!(answer(&mut client).1, "ami-2");
+}
+
+#[test]
+fn a_key_that_is_sent_is_read_with_and_without_slash_and_over_soon() {
+    let served = served();
+    let mut client = served.connect();
+    let mut get = |path: &str| {
+        let request = format!("GET /latest/meta-data/{path} HTTP/1.1\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let (head, body) = answer(&mut client);
+        head.starts_with("HTTP/1.1 200 ").then_some(body)
+    };
+    let (user, keys) = (
+        "managed-ssh-keys/active-keys/a.user@example",
+        "ssh-ed25519 A\nssh-rsa B",
+    );
+    assert_eq!(get("managed-ssh-keys/"), None);
+    let send = |user: &str, key: &str, at| {
+        let (user, key) = (user.to_owned(), key.to_owned());
+        served.board.send_key(ActiveKey { user, key }, at).unwrap();
+    };
+    for key in keys.lines() {
+        send("a.user@example", key, Instant::now());
+    }
+    assert_eq!(get(user).as_deref(), Some(keys));
+    assert_eq!(get(&format!("{user}/")).as_deref(), Some(keys));
+    assert!(get("").unwrap().contains("managed-ssh-keys/\n"));
+    assert_eq!(get("managed-ssh-keys/active-keys/").as_deref(), Some("a.user@example"));
+    // One whose life was over by now.
+    send("root", "key", Instant::now().checked_sub(ActiveKey::LIFE).unwrap());
+    assert_eq!(get("managed-ssh-keys/active-keys/root/"), None);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub enum TreeError {
 }
 
 /// Something in a tree.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Node {
     /// A value.
     Leaf(String),
@@ -28,7 +28,7 @@ pub enum Node {
 }
 
 /// A directory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Directory(BTreeMap<String, Node>);
 
 impl Directory {
@@ -59,6 +59,21 @@ impl Directory {
         Ok(())
     }
 
+    /// Has `name` in the directory `parent` be `directory`, whatever it was before; an empty one is not there.
+    pub fn put(&mut self, parent: &str, name: &str, directory: Self) {
+        if !self.0.contains_key(parent) {
+            self.0.insert(parent.to_owned(), Node::Directory(Self::default()));
+        }
+        // A value by the name of the parent has nothing in it.
+        if let Some(Node::Directory(parent)) = self.0.get_mut(parent) {
+            if directory.is_empty() {
+                parent.0.remove(name);
+            } else {
+                parent.0.insert(name.to_owned(), Node::Directory(directory));
+            }
+        }
+    }
+
     /// What is in this directory by the name `name`; `0` finds the directory `0=…`, too.
     pub fn find(&self, name: &str) -> Option<&Node> {
         self.0.get(name).or_else(|| {
@@ -80,6 +95,12 @@ impl Directory {
             _ => name.clone(),
         });
         names.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl FromIterator<(String, Node)> for Directory {
+    fn from_iter<T: IntoIterator<Item = (String, Node)>>(nodes: T) -> Self {
+        Self(nodes.into_iter().collect())
     }
 }
 

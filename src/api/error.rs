@@ -167,6 +167,7 @@ codes! {
     InvalidVpcIdMalformed = "InvalidVpcId.Malformed" 400,
     InvalidVpcIdNotFound = "InvalidVpcID.NotFound" 400,
     InvalidVpcRange = "InvalidVpc.Range" 400,
+    InvalidZoneNotFound = "InvalidZone.NotFound" 400,
 
     // States and limits.
     AttachmentLimitExceeded = "AttachmentLimitExceeded" 400,

@@ -123,7 +123,7 @@ async fn impossible_volumes_are_refused() {
         (json!({"Size": 1}), "MissingParameter"),
         (
             json!({"AvailabilityZone": "elsewhere", "Size": 1}),
-            "InvalidParameterValue",
+            "InvalidZone.NotFound",
         ),
         (json!({"AvailabilityZone": ZONE}), "MissingParameter"),
         (json!({"AvailabilityZone": ZONE, "Size": 0}), "InvalidParameterValue"),

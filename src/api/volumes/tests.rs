@@ -481,6 +481,19 @@ async fn an_image_of_a_stopped_instance_has_its_volumes_as_they_are_wanted() {
     assert_eq!(parts(&copied, "VolumeSize"), parts(&image, "VolumeSize"));
     assert_ne!(parts(&copied, "SnapshotId"), parts(&image, "SnapshotId"));
     assert_eq!(copied["Tags"], image["Tags"]);
+    let source =
+        |image: &Value| ["SourceImageId", "SourceImageRegion", "SourceInstanceId"].map(|member| image[member].clone());
+    let launched_of = "ami-00000000000000001";
+    assert_eq!(source(&image), [json!(launched_of), json!("local-1"), json!(instance)]);
+    assert_eq!(source(&copied), [json!(id), json!("local-1"), Value::Null]);
+    for (filter, value, found) in [
+        ("source-image-id", json!(id), &copied),
+        ("source-instance-id", json!(instance), &image),
+    ] {
+        let filters = json!({"Filters": [{"Name": filter, "Values": [value]}]});
+        let found_by = world.call("DescribeImages", filters).await.unwrap();
+        assert_eq!(found_by["Images"], json!([found]));
+    }
     let of_copy = parts(&copied, "SnapshotId").remove(0);
     let of_copy = create(&world, json!({"SnapshotId": of_copy})).await;
     assert_eq!(read(&world, &of_copy, 6), "marker");
@@ -493,7 +506,7 @@ async fn an_image_of_a_stopped_instance_has_its_volumes_as_they_are_wanted() {
 
 /// Copies an image with its tags; gives the copy's description.
 async fn copy(world: &TestWorld, id: &str) -> Value {
-    let request = |name: &str, region: &str| json!({"SourceImageId": id, "SourceRegion": region, "Name": name, "CopyImageTags": true});
+    let request = |name: &str, region: &str| json!({"SourceImageId": id, "SourceRegion": region, "Name": name, "CopyImageTags": true, "ClientToken": "copy"});
     for (request, code) in [
         (request("copy", "elsewhere-1"), "InvalidParameterValue"),
         (request("cake", "local-1"), "InvalidAMIName.Duplicate"),
@@ -501,6 +514,10 @@ async fn copy(world: &TestWorld, id: &str) -> Value {
         assert_eq!(world.refused("CopyImage", request).await, code);
     }
     let made = world.call("CopyImage", request("copy", "local-1")).await.unwrap();
+    let again = world.call("CopyImage", request("copy", "local-1")).await.unwrap();
+    assert_eq!(again, made);
+    let other = request("other", "local-1");
+    assert_eq!(world.refused("CopyImage", other).await, "IdempotentParameterMismatch");
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let image = described(world, "DescribeImages", "ImageIds", &text(&made, "ImageId")).await;
@@ -521,7 +538,9 @@ async fn an_image_is_registered_with_several_volumes_of_which_one_is_the_root() 
         let made = world.call("CreateSnapshot", json!({"VolumeId": volume})).await.unwrap();
         snapshots.push(text(&made, "SnapshotId"));
     }
-    let copied = json!({"SourceRegion": "local-1", "SourceSnapshotId": snapshots[0]});
+    // What SDKs send along always.
+    let copied =
+        json!({"SourceRegion": "local-1", "SourceSnapshotId": snapshots[0], "PresignedUrl": "https://local-1/"});
     let deadline = Instant::now() + Duration::from_secs(60);
     let copied = loop {
         // It is still being made where the file system shares no blocks.

@@ -336,7 +336,14 @@ async fn a_stopped_instance_is_given_a_volume_and_gives_it_up() {
         ),
     ] {
         assert_eq!(world.refused("AttachVolume", request.clone()).await, code, "{request}");
+        let mut dry = request.clone();
+        dry["DryRun"] = json!(true);
+        assert_eq!(world.refused("AttachVolume", dry).await, code, "{request}");
     }
+    let mut dry = attach(&id, &instance, "/dev/sdf");
+    dry["DryRun"] = json!(true);
+    assert_eq!(world.refused("AttachVolume", dry).await, "DryRunOperation");
+    assert_eq!(volume(&world, &id).await["State"], "available");
     let attached = world
         .call("AttachVolume", attach(&id, &instance, "/dev/sdf"))
         .await

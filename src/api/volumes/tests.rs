@@ -208,10 +208,10 @@ async fn whether_io_goes_on_by_itself_is_kept_for_each_volume() {
         let shown = world.call("DescribeVolumeAttribute", request).await.unwrap();
         shown["AutoEnableIO"]["Value"].clone()
     };
-    assert_eq!(shown(&world, &id).await, json!(true));
+    assert_eq!(shown(&world, &id).await, json!(false));
     let modify = |auto: Value| json!({"VolumeId": id, "AutoEnableIO": auto});
     world
-        .call("ModifyVolumeAttribute", modify(json!({"Value": false})))
+        .call("ModifyVolumeAttribute", modify(json!({"Value": true})))
         .await
         .unwrap();
     let refused = world.refused("ModifyVolumeAttribute", modify(json!({}))).await;
@@ -222,8 +222,8 @@ async fn whether_io_goes_on_by_itself_is_kept_for_each_volume() {
         "InvalidVolume.NotFound"
     );
     let world = world.restart().await;
-    assert_eq!(shown(&world, &id).await, json!(false));
-    assert_eq!(shown(&world, &other).await, json!(true));
+    assert_eq!(shown(&world, &id).await, json!(true));
+    assert_eq!(shown(&world, &other).await, json!(false));
 }
 
 #[tokio::test]

@@ -35,12 +35,18 @@ struct Asked {
 
 impl Asked {
     fn new() -> Self {
+        // Clients look every quarter of a minute.
+        Self::with("", "1m")
+    }
+
+    /// With more lines of configuration; terminated instances are described for so long.
+    fn with(config: &str, terminated_retention: &'static str) -> Self {
         let daemon = Setup::new(env!("CARGO_BIN_EXE_kilnd"))
             .config("[ec2]\nlisten = \"127.0.0.1:8773\"\n[capacity]\nvcpu_overcommit = 32\n")
+            .config(config)
             // Our guests know no power button: they are forced soon.
             .stop_time_limit("1s")
-            // Clients look every quarter of a minute.
-            .terminated_retention("1m")
+            .terminated_retention(terminated_retention)
             .loopback()
             .start();
         let home = tempfile::tempdir().unwrap();
@@ -154,6 +160,16 @@ fn boto3_writes_compares_and_reads_snapshots_block_by_block() {
     }
     let asked = Asked::new();
     asked.tell_python("boto3-ebs", "ebs.py");
+    asked.finish();
+}
+
+#[test]
+fn boto3_is_answered_and_refused_as_by_ec2_by_each_family_of_operations() {
+    if !has_kvm() {
+        return;
+    }
+    let asked = Asked::with("[network]\npublic_pool = [\"203.0.113.16/28\"]\n", "5s");
+    asked.tell_python("boto3-tour", "tour");
     asked.finish();
 }
 

@@ -96,6 +96,7 @@ codes! {
     // Objects by their ids.
     InvalidAkiIdMalformed = "InvalidAKIID.Malformed" 400,
     InvalidAkiIdNotFound = "InvalidAKIID.NotFound" 400,
+    InvalidAddressMalformed = "InvalidAddress.Malformed" 400,
     InvalidAddressNotFound = "InvalidAddress.NotFound" 400,
     InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound" 400,
     InvalidAmiIdMalformed = "InvalidAMIID.Malformed" 400,
@@ -120,6 +121,7 @@ codes! {
     InvalidGroupReserved = "InvalidGroup.Reserved" 400,
     InvalidId = "InvalidID" 400,
     InvalidInstanceAttributeValue = "InvalidInstanceAttributeValue" 400,
+    InvalidInstanceId = "InvalidInstanceID" 400,
     InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed" 400,
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound" 400,
     InvalidInstanceType = "InvalidInstanceType" 400,
@@ -167,6 +169,7 @@ codes! {
     InvalidVpcIdMalformed = "InvalidVpcId.Malformed" 400,
     InvalidVpcIdNotFound = "InvalidVpcID.NotFound" 400,
     InvalidVpcRange = "InvalidVpc.Range" 400,
+    InvalidZoneNotFound = "InvalidZone.NotFound" 400,
 
     // States and limits.
     AttachmentLimitExceeded = "AttachmentLimitExceeded" 400,

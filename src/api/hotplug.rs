@@ -7,6 +7,7 @@ use crate::instance::{AttachVolumeError, HotplugError, Part};
 impl From<&HotplugError> for ApiError {
     fn from(error: &HotplugError) -> Self {
         match error {
+            HotplugError::Rehearsal => super::call::dry_run(),
             HotplugError::NoInstance(id) => ids::not_found(Code::InvalidInstanceIdNotFound, "instance", &[id]),
             HotplugError::WrongState(_) => Self::new(Code::IncorrectState, error.to_string()),
             HotplugError::Interface(error) => error.into(),

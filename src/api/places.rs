@@ -41,10 +41,15 @@ struct Region {
 }
 
 async fn regions(call: Call, request: DescribeRegions) -> Result<DescribedRegions, ApiError> {
-    let filters = Filters::new(request.filters, &["opt-in-status", "region-name"], false)?;
+    let filters = Filters::new(request.filters, &["endpoint", "opt-in-status", "region-name"], false)?;
     let here = call.world.config.place.region();
     must_be_here("region", &request.region_names, &[here])?;
-    let values = |name: &str| vec![if name == "region-name" { here } else { OPT_IN }.to_owned()];
+    let values = |name: &str| match name {
+        "opt-in-status" => vec![OPT_IN.to_owned()],
+        "region-name" => vec![here.to_owned()],
+        // Where this host is asked is not told: clients know.
+        _ => Vec::new(),
+    };
     let region = filters.pass(values, []).then(|| Region {
         region_name: here.into(),
         opt_in_status: OPT_IN,
@@ -84,9 +89,13 @@ struct Zone {
     opt_in_status: &'static str,
 }
 
-const ZONE_FILTERS: [&str; 7] = [
+const ZONE_FILTERS: [&str; 11] = [
+    "group-long-name",
     "group-name",
+    "message",
     "opt-in-status",
+    "parent-zone-id",
+    "parent-zone-name",
     "region-name",
     "state",
     "zone-id",
@@ -99,7 +108,7 @@ async fn zones(call: Call, request: DescribeAvailabilityZones) -> Result<Describ
     let place = &call.world.config.place;
     let zone = Zone {
         zone_name: place.zone().into(),
-        zone_id: zone_id(place.region(), place.zone()),
+        zone_id: zone_id(place),
         region_name: place.region().into(),
         group_name: place.region().into(),
         network_border_group: place.region().into(),
@@ -116,7 +125,9 @@ async fn zones(call: Call, request: DescribeAvailabilityZones) -> Result<Describ
             "zone-id" => &zone.zone_id,
             "zone-name" => &zone.zone_name,
             "zone-type" => zone.zone_type,
-            _ => &zone.region_name,
+            "group-name" | "region-name" => &zone.region_name,
+            // It is part of no other, and there is nothing to say of it.
+            _ => return Vec::new(),
         };
         vec![value.to_owned()]
     };
@@ -127,7 +138,8 @@ async fn zones(call: Call, request: DescribeAvailabilityZones) -> Result<Describ
 }
 
 /// `local-1-az1` for `local-1a`.
-pub(super) fn zone_id(region: &str, zone: &str) -> String {
+pub(super) fn zone_id(place: &Place) -> String {
+    let (region, zone) = (place.region(), place.zone());
     let number = zone.bytes().last().map_or(1, |letter| letter.saturating_sub(b'a') + 1);
     format!("{region}-az{number}")
 }
@@ -150,9 +162,13 @@ fn must_be_here(what: &str, asked: &[String], here: &[&str]) -> Result<(), ApiEr
 /// Refuses a zone, by its name or its identifier, that is not this host's.
 ///
 /// # Errors
-/// `InvalidParameterValue`.
-pub(super) fn zone_must_be_here(place: &Place, (name, id): (Option<&str>, Option<&str>)) -> Result<(), ApiError> {
-    let here = zone_id(place.region(), place.zone());
+/// `code`.
+pub(super) fn zone_must_be_here(
+    place: &Place,
+    (name, id): (Option<&str>, Option<&str>),
+    code: Code,
+) -> Result<(), ApiError> {
+    let here = zone_id(place);
     let elsewhere = name
         .filter(|name| *name != place.zone())
         .or_else(|| id.filter(|id| *id != here));
@@ -163,7 +179,7 @@ pub(super) fn zone_must_be_here(place: &Place, (name, id): (Option<&str>, Option
                 "Value ({shown}) for parameter availabilityZone is invalid. This host is {} ({here})",
                 place.zone()
             );
-            Err(ApiError::new(Code::InvalidParameterValue, message))
+            Err(ApiError::new(code, message))
         }
         None => Ok(()),
     }

@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_tag_has_a_key_of_its_own_and_bounded_lengths() {
-        assert!(parse_tags(vec![tag("Name", ""), tag("é".repeat(127).as_str(), &"x".repeat(255))]).is_ok());
+        assert!(parse_tags(vec![tag("Name", ""), tag("é".repeat(128).as_str(), &"é".repeat(256))]).is_ok());
         for tags in [
             vec![tag("", "x")],
-            vec![tag(&"k".repeat(128), "")],
-            vec![tag("k", &"v".repeat(256))],
+            vec![tag(&"k".repeat(129), "")],
+            vec![tag("k", &"v".repeat(257))],
             vec![tag("aws:mine", "")],
             vec![tag("k", "1"), tag("k", "2")],
         ] {

@@ -104,6 +104,7 @@ impl TestWorld {
             instance_store: Vec::new(),
             kernel: None,
             ramdisk: None,
+            source: crate::model::ImageSource::default(),
             attributes: ImageAttributes::default(),
             created,
         };

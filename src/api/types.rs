@@ -72,6 +72,8 @@ struct VCpuInfo {
     default_v_cpus: u32,
     default_cores: u32,
     default_threads_per_core: u32,
+    valid_cores: Vec<u32>,
+    valid_threads_per_core: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +175,8 @@ impl From<&InstanceTypeSpec> for InstanceTypeInfo {
                 default_v_cpus: spec.vcpus,
                 default_cores: spec.vcpus / spec.threads_per_core.max(1),
                 default_threads_per_core: spec.threads_per_core,
+                valid_cores: (1..=spec.vcpus / spec.threads_per_core.max(1)).collect(),
+                valid_threads_per_core: (1..=spec.threads_per_core).collect(),
             },
             memory_info: MemoryInfo {
                 size_in_mi_b: spec.memory_mib,
@@ -188,12 +192,23 @@ impl From<&InstanceTypeSpec> for InstanceTypeInfo {
     }
 }
 
-const TYPE_FILTERS: [&str; 24] = [
+const TYPE_FILTERS: [&str; 56] = [
     "auto-recovery-supported",
     "bare-metal",
     "burstable-performance-supported",
     "current-generation",
     "dedicated-hosts-supported",
+    "ebs-info.attachment-limit-type",
+    "ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps",
+    "ebs-info.ebs-optimized-info.baseline-iops",
+    "ebs-info.ebs-optimized-info.baseline-throughput-in-mbps",
+    "ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps",
+    "ebs-info.ebs-optimized-info.maximum-iops",
+    "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps",
+    "ebs-info.ebs-optimized-support",
+    "ebs-info.encryption-support",
+    "ebs-info.maximum-ebs-attachments",
+    "ebs-info.nvme-support",
     "free-tier-eligible",
     "hibernation-supported",
     "hypervisor",
@@ -206,13 +221,34 @@ const TYPE_FILTERS: [&str; 24] = [
     "instance-storage-supported",
     "instance-type",
     "memory-info.size-in-mib",
+    "network-info.bandwidth-weightings",
+    "network-info.efa-info.maximum-efa-interfaces",
+    "network-info.efa-supported",
+    "network-info.ena-support",
+    "network-info.encryption-in-transit-supported",
+    "network-info.flexible-ena-queues-support",
+    "network-info.ipv4-addresses-per-interface",
+    "network-info.ipv6-addresses-per-interface",
+    "network-info.ipv6-supported",
+    "network-info.maximum-network-cards",
+    "network-info.maximum-network-interfaces",
+    "network-info.network-performance",
+    "nitro-enclaves-support",
+    "nitro-tpm-info.supported-versions",
+    "nitro-tpm-support",
     "processor-info.supported-architecture",
+    "processor-info.supported-features",
+    "processor-info.sustained-clock-speed-in-ghz",
+    "reboot-migration-support",
     "supported-boot-mode",
     "supported-root-device-type",
     "supported-usage-class",
     "supported-virtualization-type",
     "vcpu-info.default-cores",
+    "vcpu-info.default-threads-per-core",
     "vcpu-info.default-vcpus",
+    "vcpu-info.valid-cores",
+    "vcpu-info.valid-threads-per-core",
 ];
 
 impl InstanceTypeInfo {
@@ -240,9 +276,20 @@ impl InstanceTypeInfo {
             "supported-virtualization-type" => "hvm".into(),
             "vcpu-info.default-cores" => self.v_cpu_info.default_cores.to_string(),
             "vcpu-info.default-vcpus" => self.v_cpu_info.default_v_cpus.to_string(),
+            "vcpu-info.default-threads-per-core" => self.v_cpu_info.default_threads_per_core.to_string(),
+            "vcpu-info.valid-cores" => return texts(&self.v_cpu_info.valid_cores),
+            "vcpu-info.valid-threads-per-core" => return texts(&self.v_cpu_info.valid_threads_per_core),
+            "network-info.ipv6-supported" => self.network_info.ipv6_supported.to_string(),
+            "network-info.maximum-network-cards" => self.network_info.maximum_network_cards.to_string(),
+            "network-info.network-performance" => self.network_info.network_performance.clone(),
+            // What only EC2's own machines have.
             _ => return Vec::new(),
         }]
     }
+}
+
+fn texts(numbers: &[u32]) -> Vec<String> {
+    numbers.iter().map(ToString::to_string).collect()
 }
 
 async fn describe(call: Call, request: DescribeInstanceTypes) -> Result<DescribedTypes, ApiError> {
@@ -312,7 +359,7 @@ async fn offerings(call: Call, request: DescribeInstanceTypeOfferings) -> Result
     let location = match location_type.as_str() {
         "region" => Some(place.region().to_owned()),
         "availability-zone" => Some(place.zone().to_owned()),
-        "availability-zone-id" => Some(zone_id(place.region(), place.zone())),
+        "availability-zone-id" => Some(zone_id(place)),
         // An outpost is a place that this host has none of.
         _ => None,
     };

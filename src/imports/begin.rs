@@ -120,6 +120,7 @@ fn record_image(
         instance_store: Vec::new(),
         kernel: None,
         ramdisk: None,
+        source: crate::model::ImageSource::default(),
         attributes: crate::model::ImageAttributes {
             product_codes: wanted.product_codes.clone(),
             ..crate::model::ImageAttributes::default()

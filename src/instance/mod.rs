@@ -324,7 +324,8 @@ impl Instances {
         Ok(changes)
     }
 
-    /// Attaches an interface to an instance: a running guest finds it when this returns, a stopped one at its next start.
+    /// Attaches an interface to an instance: a running guest finds it when this returns, a stopped one at its next start. A
+    /// rehearsal checks all that the real one does, and fails nevertheless.
     ///
     /// # Errors
     /// See [`HotplugError`]; it is not attached then.
@@ -333,9 +334,10 @@ impl Instances {
         id: InstanceId,
         interface: NetworkInterfaceId,
         place: InterfacePlace,
+        rehearsal: bool,
     ) -> Result<(), HotplugError> {
-        self.hotplug(id, Change::Attach(Placed::Interface(interface, place)))
-            .await
+        let placed = Placed::Interface(interface, place);
+        self.hotplug(id, Change::Attach { placed, rehearsal }).await
     }
 
     /// As [`Self::attach_interface`], a volume.
@@ -347,8 +349,10 @@ impl Instances {
         id: InstanceId,
         volume: VolumeId,
         place: VolumePlace,
+        rehearsal: bool,
     ) -> Result<(), HotplugError> {
-        self.hotplug(id, Change::Attach(Placed::Volume(volume, place))).await
+        let placed = Placed::Volume(volume, place);
+        self.hotplug(id, Change::Attach { placed, rehearsal }).await
     }
 
     /// Detaches a part: from a running guest when that has let go of it, or at once, with force.

@@ -1,6 +1,6 @@
 //! Images, and the kernels and RAM disks that some of them carry.
 
-use super::{Grantee, ImageId, InstanceStoreMapping, KernelId, RamdiskId, SnapshotId};
+use super::{Grantee, ImageId, InstanceId, InstanceStoreMapping, KernelId, RamdiskId, SnapshotId};
 use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
@@ -234,6 +234,15 @@ pub struct ImageAttributes {
     pub product_codes: Vec<ProductCode>,
 }
 
+/// What an image was made of; neither, if it was imported or registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImageSource {
+    /// The image that it is a copy of, or that its instance was launched of.
+    pub image: Option<ImageId>,
+    /// The instance that it was made of.
+    pub instance: Option<InstanceId>,
+}
+
 /// An image (AMI).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -261,6 +270,8 @@ pub struct Image {
     pub kernel: Option<KernelId>,
     /// The RAM disk that goes with the kernel.
     pub ramdisk: Option<RamdiskId>,
+    /// What it was made of.
+    pub source: ImageSource,
     /// What its owner says of it.
     pub attributes: ImageAttributes,
     /// When it was registered.

@@ -54,7 +54,7 @@ pub use id::{
     SecurityGroupRuleId, SnapshotId, SubnetId, VolumeId, VpcId,
 };
 pub use image::{
-    AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageState, KernelImage,
+    AccountId, Architecture, BlockDevice, Image, ImageAttributes, ImageOwner, ImageSource, ImageState, KernelImage,
     ParseAccountIdError, ParseImageOwnerError, ProductCode, ProductCodeKind, RamdiskImage,
 };
 pub use import::ImportTask;

@@ -3,9 +3,9 @@
 use super::ResourceId;
 
 /// The longest key, in characters.
-pub const MAX_KEY: usize = 127;
+pub const MAX_KEY: usize = 128;
 /// The longest value, in characters.
-pub const MAX_VALUE: usize = 255;
+pub const MAX_VALUE: usize = 256;
 /// What the keys begin with that only EC2 itself gives; such tags stay, and do not count.
 pub const RESERVED_KEY: &str = "aws:";
 /// The most tags a resource may have.

@@ -2,7 +2,9 @@
 
 use super::columns::{Micros, Size};
 use super::{StoreError, instance_store};
-use crate::model::{BlockDevice, Grantee, Image, ImageAttributes, ImageId, ImageOwner, ProductCode, ResourceId};
+use crate::model::{
+    BlockDevice, Grantee, Image, ImageAttributes, ImageId, ImageOwner, ImageSource, ProductCode, ResourceId,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
@@ -19,6 +21,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Image> {
         instance_store: Vec::new(),
         kernel: row.get("kernel")?,
         ramdisk: row.get("ramdisk")?,
+        source: ImageSource {
+            image: row.get("source_image")?,
+            instance: row.get("source_instance")?,
+        },
         attributes: ImageAttributes {
             launch_permissions: Vec::new(),
             deprecated: row.get::<_, Option<Micros>>("deprecated")?.map(|at| at.0),
@@ -95,7 +101,8 @@ pub fn set_attributes(connection: &Connection, id: ImageId, attributes: &ImageAt
 /// The database's; a second image of one owner with the same name is one.
 pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
     let sql = "INSERT INTO images (id, name, description, owner, state, state_reason, architecture, root_device_name, \
-               kernel, ramdisk, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+               kernel, ramdisk, created, source_image, source_instance) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
                ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, \
                state = excluded.state, state_reason = excluded.state_reason, kernel = excluded.kernel, \
                ramdisk = excluded.ramdisk";
@@ -111,6 +118,8 @@ pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
         image.kernel,
         image.ramdisk,
         Micros(image.created),
+        image.source.image,
+        image.source.instance,
     ])?;
     connection
         .prepare_cached("DELETE FROM image_devices WHERE image = ?1")?
@@ -128,6 +137,27 @@ pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
         ])?;
     }
     instance_store::put(connection, ResourceId::Image(image.id), &image.instance_store)
+}
+
+/// Notes the token that an image was copied with, and the digest of the request.
+///
+/// # Errors
+/// The database's; a token that made another one is one.
+pub fn set_token(connection: &Connection, id: ImageId, token: &str, digest: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE images SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
+    Ok(())
+}
+
+/// The image that was copied with that token, and the digest of the request.
+///
+/// # Errors
+/// The database's.
+pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(ImageId, String)>, StoreError> {
+    let sql = "SELECT id, request_digest FROM images WHERE client_token = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
+    Ok(statement.query_row([token], read).optional()?)
 }
 
 /// The image of that id.

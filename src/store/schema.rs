@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0017_more_attributes.sql"),
     include_str!("migrations/0018_access_keys.sql"),
     include_str!("migrations/0019_replace_root_volume_tasks.sql"),
+    include_str!("migrations/0020_image_sources.sql"),
 ];
 
 /// Brings the database up to date, each migration in a transaction of its own.

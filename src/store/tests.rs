@@ -244,6 +244,10 @@ async fn an_image_with_its_devices_reads_back_and_holds_its_snapshot() {
         }],
         kernel: None,
         ramdisk: None,
+        source: crate::model::ImageSource {
+            image: Some(ImageId::from_random(3)),
+            instance: None,
+        },
         attributes: crate::model::ImageAttributes::default(),
         created: now(),
     };

@@ -39,8 +39,9 @@ fn read_attachment(row: &Row<'_>) -> rusqlite::Result<Attachment> {
 /// # Errors
 /// The database's.
 pub fn add(connection: &Connection, volume: &Volume) -> Result<(), StoreError> {
-    let sql = "INSERT INTO volumes (id, size, snapshot, state, created, iops, throughput) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    // As EC2 has it, I/O that was stopped goes on only when it is told to, unless its owner says otherwise.
+    let sql = "INSERT INTO volumes (id, size, snapshot, state, created, iops, throughput, auto_enable_io) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)";
     let row = params![
         volume.id,
         Size(volume.size),

@@ -108,6 +108,26 @@ fn coverage() -> String {
     text
 }
 
+/// What no client elsewhere is answered: files come over the socket alone.
+const OVER_THE_SOCKET: [&str; 5] = [
+    "CancelExportTask",
+    "CancelImportTask",
+    "ExportImage",
+    "ImportImage",
+    "ImportSnapshot",
+];
+
+#[test]
+fn every_operation_that_is_served_is_asked_for_by_a_client() {
+    let (known, clients) = (known(), clients());
+    let unasked = known
+        .iter()
+        .filter(|(name, refuses)| !**refuses && !clients.contains_key(**name));
+    let unasked = unasked.map(|(name, _)| *name);
+    let unasked: Vec<&str> = unasked.filter(|name| !OVER_THE_SOCKET.contains(name)).collect();
+    assert_eq!(unasked, [""; 0], "tests/clients/tour is where to ask for them");
+}
+
 #[test]
 fn the_page_of_operations_says_what_is_served() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");

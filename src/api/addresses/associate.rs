@@ -2,7 +2,8 @@
 
 use super::super::change::{Changed, change};
 use super::super::{ApiError, Call, Code, found, ids};
-use super::{Named, parse_address};
+use super::Named;
+use crate::api::shown::shown;
 use crate::chain::chain;
 use crate::model::{
     AddressAssociation, AddressAssociationId, ElasticAddress, InstanceId, NetworkInterface, NetworkInterfaceId, VpcId,
@@ -10,6 +11,7 @@ use crate::model::{
 use crate::store::{self, StoreError, random_bits};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
@@ -45,7 +47,7 @@ pub(super) async fn associate(call: Call, request: AssociateAddress) -> Result<A
             return Err(ApiError::new(Code::InvalidParameterCombination, message));
         }
     };
-    let private = request.private_ip_address.as_deref().map(parse_address).transpose()?;
+    let private = request.private_ip_address.as_deref().map(private_address).transpose()?;
     let may_take = request.allow_reassociation.unwrap_or(true);
     let made = change(&call, move |store| {
         let (address, interface) = (named.find(store)?, target.interface(store)?);
@@ -77,6 +79,14 @@ pub(super) async fn associate(call: Call, request: AssociateAddress) -> Result<A
     let (associated, instances) = made.await?;
     tell(&call, &instances).await?;
     Ok(associated)
+}
+
+fn private_address(text: &str) -> Result<Ipv4Addr, ApiError> {
+    text.parse().map_err(|_| {
+        let shown = shown(text);
+        let message = format!("Value ({shown}) for parameter privateIpAddress is invalid");
+        ApiError::new(Code::InvalidParameterValue, message)
+    })
 }
 
 #[derive(Deserialize, Default)]
@@ -125,8 +135,8 @@ impl Target {
                 }
                 let mut interfaces = store::network_interfaces::of_instance(store, id)?.into_iter();
                 interfaces.next().ok_or_else(|| {
-                    let message = format!("The instance {id} has no network interface");
-                    ApiError::new(Code::InvalidInstanceIdNotFound, message)
+                    let message = format!("The instance '{id}' is not in a valid state for this operation");
+                    ApiError::new(Code::InvalidInstanceId, message)
                 })
             }
         }

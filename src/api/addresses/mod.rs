@@ -171,9 +171,13 @@ impl Named {
     }
 }
 
+/// A public address of a request.
 fn parse_address(text: &str) -> Result<Ipv4Addr, ApiError> {
     text.parse().map_err(|_| {
         let shown = shown(text);
-        ApiError::new(Code::InvalidParameterValue, format!("Invalid IPv4 address: '{shown}'"))
+        ApiError::new(
+            Code::InvalidAddressMalformed,
+            format!("Invalid IPv4 address: '{shown}'"),
+        )
     })
 }

@@ -51,6 +51,7 @@ async fn the_pool_is_given_out_and_taken_back() {
     for (address, code) in [
         ("192.0.2.9", "InvalidIPAddress.InUse"),
         ("198.51.100.1", "InvalidParameterValue"),
+        ("198.51.100", "InvalidAddress.Malformed"),
     ] {
         assert_eq!(
             world.refused("AllocateAddress", json!({"Address": address})).await,

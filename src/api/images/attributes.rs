@@ -193,11 +193,27 @@ pub(super) struct Done<T> {
     r#return: T,
 }
 
+/// The time that a request names, to the minute, as EC2 has it.
+fn deprecation(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, ApiError> {
+    /// How far ahead it may be.
+    const LATEST: time::Duration = time::Duration::days(3653);
+    let invalid = |message: &str| ApiError::new(Code::InvalidParameterValue, message);
+    let at = OffsetDateTime::parse(text, &Rfc3339);
+    let at = at.map_err(|_| invalid("DeprecateAt is a time like 2030-01-01T00:00:00Z"))?;
+    if at < now || at > now + LATEST {
+        return Err(invalid(
+            "DeprecateAt must be a time to come, at most ten years from now",
+        ));
+    }
+    let nearest = at.to_offset(time::UtcOffset::UTC) + time::Duration::seconds(30);
+    nearest
+        .replace_second(0)
+        .and_then(|minute| minute.replace_nanosecond(0))
+        .map_err(|error| ApiError::internal(&error))
+}
+
 pub(super) async fn deprecate(call: Call, request: EnableImageDeprecation) -> Result<Done<bool>, ApiError> {
-    let at = OffsetDateTime::parse(&request.deprecate_at, &Rfc3339).map_err(|_| {
-        let message = "DeprecateAt is a time like 2030-01-01T00:00:00Z";
-        ApiError::new(Code::InvalidParameterValue, message)
-    })?;
+    let at = deprecation(&request.deprecate_at, OffsetDateTime::now_utc())?;
     set(call, &request.image_id, move |attributes| {
         attributes.deprecated = Some(at)
     })

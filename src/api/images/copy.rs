@@ -3,11 +3,12 @@
 use super::super::change::{Changed, change, tag};
 use super::super::snapshots::{add_pending_copy, must_be_here, to_api};
 use super::super::tagging::{TagSpecification, TagSpecifications};
+use super::super::token::ClientToken;
 use super::super::{ApiError, Call, Code, ids};
 use super::image_not_found;
 use super::register::{name_is_free, parse_name};
 use crate::instance::{CopyInstant, CopyOrder};
-use crate::model::{Image, ImageId, ImageOwner, ImageState, ResourceId, SnapshotId, Tag};
+use crate::model::{Image, ImageId, ImageOwner, ImageSource, ImageState, ResourceId, SnapshotId, Tag};
 use crate::store::{self, random_bits};
 use crate::volumes::Original;
 use rusqlite::Connection;
@@ -21,6 +22,7 @@ pub(super) struct CopyImage {
     source_image_id: String,
     source_region: String,
     description: Option<String>,
+    client_token: Option<String>,
     #[serde(default)]
     copy_image_tags: bool,
     #[serde(default)]
@@ -52,6 +54,7 @@ pub(super) async fn copy(call: Call, request: CopyImage) -> Result<Copied, ApiEr
         return Err(ApiError::new(Code::UnsupportedOperation, message));
     }
     let tags = TagSpecifications::new(request.tag_specifications, &["image", "snapshot"])?;
+    let token = ClientToken::new(request.client_token, call.digest)?;
     let wanted = Wanted {
         original: ids::parse(&request.source_image_id, Code::InvalidAmiIdMalformed)?,
         name: parse_name(&request.name)?,
@@ -60,24 +63,45 @@ pub(super) async fn copy(call: Call, request: CopyImage) -> Result<Copied, ApiEr
         image_tags: tags.of("image").to_vec(),
         snapshot_tags: tags.of("snapshot").to_vec(),
     };
-    let begun = change(&call, move |store| Ok(Changed::nothing(wanted.record(store)?)));
+    let begun = change(&call, move |store| {
+        let before = made_before(store, token.as_ref())?;
+        let (image, copies) = before.map_or_else(|| wanted.record(store, token.as_ref()), |id| Ok((id, Vec::new())))?;
+        Ok(Changed::nothing((image, copies)))
+    });
     let (image, copies) = begun.await?;
+    let copied = Copied {
+        image_id: image.to_string(),
+    };
+    if copies.is_empty() {
+        return Ok(copied);
+    }
     let order = CopyOrder {
         instance: None,
         copies,
         image: Some(image),
         instant: CopyInstant::Now,
     };
-    let copied = call.world.instances.copy(order).await;
-    copied.map_err(|error| to_api(&error))?;
-    Ok(Copied {
-        image_id: image.to_string(),
-    })
+    let done = call.world.instances.copy(order).await;
+    done.map_err(|error| to_api(&error))?;
+    Ok(copied)
+}
+
+/// The copy that the same request has made before.
+fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<ImageId>, ApiError> {
+    let Some(token) = token else { return Ok(None) };
+    match store::images::by_token(store, &token.token)? {
+        Some((id, digest)) => token.same_request(&digest).map(|()| Some(id)),
+        None => Ok(None),
+    }
 }
 
 impl Wanted {
     /// Puts the copy and its snapshots on record, as pending.
-    fn record(self, store: &Connection) -> Result<(ImageId, Vec<(Original, SnapshotId)>), ApiError> {
+    fn record(
+        self,
+        store: &Connection,
+        token: Option<&ClientToken>,
+    ) -> Result<(ImageId, Vec<(Original, SnapshotId)>), ApiError> {
         let missing = || image_not_found(ResourceId::Image(self.original));
         let original = store::images::get(store, self.original)?.ok_or_else(missing)?;
         if original.state != ImageState::Available {
@@ -104,11 +128,18 @@ impl Wanted {
             owner: ImageOwner::Account,
             state: ImageState::Pending,
             block_devices: devices,
+            source: ImageSource {
+                image: Some(original.id),
+                instance: None,
+            },
             attributes: crate::model::ImageAttributes::default(),
             created: OffsetDateTime::now_utc(),
             ..original
         };
         store::images::put(store, &image)?;
+        if let Some(token) = token {
+            store::images::set_token(store, id, &token.token, &token.digest.to_string())?;
+        }
         if self.copies_tags {
             tag(
                 store,

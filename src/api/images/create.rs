@@ -7,8 +7,8 @@ use super::super::{ApiError, Call, Code, found, instance_store};
 use super::register::{name_is_free, parse_device_name, parse_name};
 use crate::instance::{CopyInstant, CopyOrder};
 use crate::model::{
-    Attachment, AttachmentState, BlockDevice, GIB, Image, ImageId, ImageOwner, ImageState, Instance, InstanceState,
-    InstanceStoreMapping, ResourceId, SnapshotId, Tag, Volume,
+    Attachment, AttachmentState, BlockDevice, GIB, Image, ImageId, ImageOwner, ImageSource, ImageState, Instance,
+    InstanceState, InstanceStoreMapping, ResourceId, SnapshotId, Tag, Volume,
 };
 use crate::store::{self, random_bits};
 use crate::volumes::Original;
@@ -142,6 +142,10 @@ impl Wanted {
             instance_store: disks,
             kernel: instance.kernel,
             ramdisk: instance.ramdisk,
+            source: ImageSource {
+                image: Some(instance.image),
+                instance: Some(instance.id),
+            },
             attributes: crate::model::ImageAttributes::default(),
             created: OffsetDateTime::now_utc(),
         };

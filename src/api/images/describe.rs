@@ -64,6 +64,9 @@ struct WireImage {
     ramdisk_id: Option<String>,
     root_device_type: &'static str,
     root_device_name: Option<String>,
+    source_image_id: Option<String>,
+    source_image_region: Option<String>,
+    source_instance_id: Option<String>,
     block_device_mappings: Vec<Mapping>,
     virtualization_type: &'static str,
     hypervisor: &'static str,
@@ -166,6 +169,9 @@ impl WireImage {
             ramdisk_id: None,
             root_device_type: "ebs",
             root_device_name: None,
+            source_image_id: None,
+            source_image_region: None,
+            source_instance_id: None,
             block_device_mappings: Vec::new(),
             virtualization_type: "hvm",
             hypervisor: "xen",
@@ -207,6 +213,9 @@ impl WireImage {
             kernel_id: image.kernel.map(|id| id.to_string()),
             ramdisk_id: image.ramdisk.map(|id| id.to_string()),
             root_device_name: Some(image.root_device_name),
+            source_image_id: image.source.image.map(|id| id.to_string()),
+            source_image_region: image.source.image.map(|_| place.region().to_owned()),
+            source_instance_id: image.source.instance.map(|id| id.to_string()),
             block_device_mappings: mappings,
             ..shown
         }
@@ -255,7 +264,7 @@ impl WireImage {
     }
 }
 
-const FILTERS: [&str; 28] = [
+const FILTERS: [&str; 51] = [
     "architecture",
     "block-device-mapping.delete-on-termination",
     "block-device-mapping.device-name",
@@ -263,12 +272,22 @@ const FILTERS: [&str; 28] = [
     "block-device-mapping.snapshot-id",
     "block-device-mapping.volume-size",
     "block-device-mapping.volume-type",
+    "boot-mode",
     "creation-date",
     "description",
     "ena-support",
+    "free-tier-eligible",
     "hypervisor",
+    "image-allowed",
     "image-id",
     "image-type",
+    "image-watermark.source-image-creation-time",
+    "image-watermark.source-image-id",
+    "image-watermark.source-image-region",
+    "image-watermark.watermark-creation-time",
+    "image-watermark.watermark-key",
+    "instance-type-specification.supported-instance-type",
+    "instance-type-specification.unsupported-instance-type",
     "is-public",
     "kernel-id",
     "manifest-location",
@@ -278,10 +297,23 @@ const FILTERS: [&str; 28] = [
     "platform",
     "product-code",
     "product-code.type",
+    "public-ssm-parameter-name",
     "ramdisk-id",
     "root-device-name",
     "root-device-type",
+    "scan-result.critical-fix-available-since",
+    "scan-result.finding-scan-date",
+    "scan-result.high-fix-available-since",
+    "scan-result.highest-finding-severity-label",
+    "scan-result.informational-fix-available-since",
+    "scan-result.low-fix-available-since",
+    "scan-result.medium-fix-available-since",
+    "source-image-id",
+    "source-image-region",
+    "source-instance-id",
+    "sriov-net-support",
     "state",
+    "state-reason-code",
     "state-reason-message",
     "virtualization-type",
 ];
@@ -328,8 +360,12 @@ impl WireImage {
             }
             "ramdisk-id" => return self.ramdisk_id.iter().cloned().collect(),
             "root-device-name" => return self.root_device_name.iter().cloned().collect(),
+            "source-image-id" => return self.source_image_id.iter().cloned().collect(),
+            "source-image-region" => return self.source_image_region.iter().cloned().collect(),
+            "source-instance-id" => return self.source_instance_id.iter().cloned().collect(),
+            "state-reason-code" => return self.state_reason.iter().map(|reason| reason.code.into()).collect(),
             "state-reason-message" => return self.state_reason.iter().map(|reason| reason.message.clone()).collect(),
-            // No image is for Windows, the only platform that EC2 names.
+            // No image is for Windows, the only platform that EC2 names; nor has any what EC2's own machines and services give.
             _ => return Vec::new(),
         };
         vec![one]

@@ -300,6 +300,7 @@ impl Registration {
             instance_store: self.instance_store.clone(),
             kernel: self.kernel,
             ramdisk: self.ramdisk,
+            source: crate::model::ImageSource::default(),
             attributes: crate::model::ImageAttributes::default(),
             created: OffsetDateTime::now_utc(),
         })

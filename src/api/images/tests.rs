@@ -4,6 +4,7 @@ use super::super::testing::{TestWorld, file};
 use crate::model::ImageOwner;
 use crate::store;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 /// A world with a completed snapshot of 3 GiB in it.
 async fn world() -> (TestWorld, String) {
@@ -258,14 +259,19 @@ async fn an_image_is_what_its_owner_says_of_it() {
         assert_eq!(refused, code, "{change}");
     }
 
-    let at = json!({"DeprecateAt": "2030-01-01T00:00:00Z"});
-    world.call("EnableImageDeprecation", of(at)).await.unwrap();
+    let year = OffsetDateTime::now_utc().year();
+    let at = |year: i32| json!({"DeprecateAt": format!("{year}-02-01T00:00:31Z")});
+    for wrong in [year - 1, year + 11] {
+        let refused = world.refused("EnableImageDeprecation", of(at(wrong))).await;
+        assert_eq!(refused, "InvalidParameterValue");
+    }
+    world.call("EnableImageDeprecation", of(at(year + 2))).await.unwrap();
     world
         .call("EnableImageDeregistrationProtection", of(json!({})))
         .await
         .unwrap();
     let image = shown(json!({"ImageIds": [id]})).await[0].clone();
-    assert_eq!(image["DeprecationTime"], "2030-01-01T00:00:00.000Z");
+    assert_eq!(image["DeprecationTime"], format!("{}-02-01T00:01:00.000Z", year + 2));
     assert_eq!(image["DeregistrationProtection"], "enabled-without-cooldown");
     assert_eq!(
         world.refused("DeregisterImage", of(json!({}))).await,

@@ -6,8 +6,9 @@ use super::wire::WireState;
 use super::{must_exist, not_found, some_ids};
 use crate::chain::chain;
 use crate::instance::{Ask, AskError, ReserveError, StateChange, judge};
-use crate::model::InstanceId;
+use crate::model::{Instance, InstanceId};
 use crate::store;
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -125,11 +126,28 @@ async fn check(call: &Call, ids: Vec<InstanceId>, ask: Ask) -> Result<(), ApiErr
         for instance in ids.iter().filter_map(|&id| store::instances::get(tx, id).transpose()) {
             let instance = instance?;
             let standing = (instance.state, instance.rebooting);
-            judge(instance.id, standing, instance.attributes.protection, ask).map_err(to_api)?;
+            let acts = judge(instance.id, standing, instance.attributes.protection, ask).map_err(to_api)?;
+            if acts && ask == Ask::Start {
+                must_have_root(tx, &instance)?;
+            }
         }
         Ok(())
     });
     checked.await
+}
+
+/// Refuses to start what would have nothing to boot.
+fn must_have_root(store: &Connection, instance: &Instance) -> Result<(), ApiError> {
+    let root = &instance.root_device_name;
+    let attached = store::volumes::of_instance(store, instance.id)?;
+    if attached.iter().any(|(_, attachment)| attachment.device_name == *root) {
+        return Ok(());
+    }
+    let message = format!(
+        "Invalid value '{}' for instanceId. Instance does not have a volume attached at root ({root})",
+        instance.id
+    );
+    Err(ApiError::new(Code::InvalidParameterValue, message))
 }
 
 fn to_api(error: AskError) -> ApiError {

@@ -4,7 +4,8 @@ use super::super::token::ClientToken;
 use super::super::{ApiError, Call, Code, World, found};
 use super::amend::amend;
 use super::asked::{Asked, Wanted};
-use super::{chosen, kinds};
+use super::kinds;
+use super::search::{Portions, named as named_instances};
 use crate::model::{Amendment, CpuCredits, Instance};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -60,28 +61,51 @@ struct WireCredits {
 /// Those that are named, which must be of burstable types; else those that go on without credits.
 pub(super) async fn describe(call: Call, request: Asked) -> Result<DescribedCredits, ApiError> {
     let Wanted { ids, filters, page } = request.parse(&call, &["instance-id"], false)?;
-    let by_ids = !ids.is_empty();
-    let instances = call.world.store.read(move |store| chosen(store, &ids)).await?;
-    let mut all = Vec::new();
-    for instance in instances {
-        match option_of(&call.world, &instance) {
-            Some(CpuCredits::Standard) if !by_ids => {}
-            Some(option) => all.push(WireCredits {
-                instance_id: instance.id.to_string(),
-                cpu_credits: option.name(),
-            }),
-            None if by_ids => return Err(not_burstable(&instance.instance_type.name)),
-            None => {}
+    let world = Arc::clone(&call.world);
+    let read = call.world.store.read(move |store| {
+        let passes = |one: &WireCredits| filters.pass(|_| vec![one.instance_id.clone()], []);
+        let mut found: Vec<WireCredits> = Vec::new();
+        if !ids.is_empty() {
+            for instance in named_instances(store, &ids)? {
+                let option = option_of(&world, &instance);
+                let option = option.ok_or_else(|| not_burstable(&instance.instance_type.name))?;
+                found.push(WireCredits::new(&instance, option));
+            }
+            found.retain(passes);
+            return Ok(page.cut(found, WireCredits::id));
         }
-    }
-    let passing = all
-        .into_iter()
-        .filter(|one| filters.pass(|_| vec![one.instance_id.clone()], []));
-    let (instance_credit_specifications, next_token) = page.cut(passing, |one| one.instance_id.clone());
+        let mut portions = Portions::new(&page);
+        while found.len() < page.needed() {
+            let portion = portions.instances(store)?;
+            if portion.is_empty() {
+                break;
+            }
+            let unlimited = portion.iter().filter_map(|instance| {
+                let option = option_of(&world, instance)?;
+                (option == CpuCredits::Unlimited).then(|| WireCredits::new(instance, option))
+            });
+            found.extend(unlimited.filter(passes));
+        }
+        Ok::<_, ApiError>(page.cut(found, WireCredits::id))
+    });
+    let (instance_credit_specifications, next_token) = read.await?;
     Ok(DescribedCredits {
         instance_credit_specifications,
         next_token,
     })
+}
+
+impl WireCredits {
+    fn new(instance: &Instance, option: CpuCredits) -> Self {
+        Self {
+            instance_id: instance.id.to_string(),
+            cpu_credits: option.name(),
+        }
+    }
+
+    fn id(&self) -> String {
+        self.instance_id.clone()
+    }
 }
 
 #[derive(Deserialize)]

@@ -31,7 +31,7 @@ mod wire;
 
 use super::error::{ApiError, Code};
 use super::{Operation, ids};
-use crate::model::{Instance, InstanceId};
+use crate::model::InstanceId;
 use crate::store;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -98,13 +98,4 @@ fn must_exist(connection: &Connection, ids: &[InstanceId]) -> Result<(), ApiErro
 
 fn not_found(ids: &[InstanceId]) -> ApiError {
     ids::not_found(Code::InvalidInstanceIdNotFound, "instance", ids)
-}
-
-/// All instances, or those that a request names.
-fn chosen(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<Instance>, ApiError> {
-    if ids.is_empty() {
-        return Ok(store::instances::list(connection)?);
-    }
-    must_exist(connection, ids)?;
-    Ok(store::instances::of(connection, ids)?)
 }

@@ -1,5 +1,6 @@
 //! The filters of DescribeInstances that look at an instance's network: at its primary interface, or at any.
 
+use super::super::addresses::WireAssociation;
 use super::super::instant::instant;
 use super::wire::Described;
 use crate::config::Place;
@@ -42,7 +43,10 @@ pub(super) fn of_groups(described: &Described, name: &str) -> Vec<String> {
 pub(super) fn of_interfaces(described: &Described, name: &str, place: &Place) -> Vec<String> {
     let of = |facts: &InterfaceFacts| match name.strip_prefix("attachment.") {
         Some(name) => of_attachment(described, facts, name, place).into_iter().collect(),
-        None => of_interface(facts, name, place),
+        None => match name.rsplit_once("association.") {
+            Some((_, name)) => of_association(facts, name, place).into_iter().collect(),
+            None => of_interface(facts, name, place),
+        },
     };
     described.interfaces.iter().flat_map(of).collect()
 }
@@ -56,9 +60,9 @@ fn of_interface(facts: &InterfaceFacts, name: &str, place: &Place) -> Vec<String
         }
         "addresses.private-ip-address" => return interface.addresses().map(|one| one.to_string()).collect(),
         "group-id" | "group-name" => return groups(facts, name),
-        "addresses.association.public-ip" | "association.public-ip" => {
-            interface.public.map(|public| public.address.to_string())
-        }
+        "addresses.private-dns-name" => return interface.addresses().map(|one| place.private_name(one)).collect(),
+        // Interfaces have no IPv6 addresses, and nobody else manages them.
+        "deny-all-igw-traffic" | "ipv6-native" | "operator.managed" => Some("false".into()),
         "availability-zone" => Some(place.zone().to_owned()),
         "description" => Some(interface.description.clone()),
         "mac-address" => Some(interface.mac.to_string()),
@@ -71,10 +75,23 @@ fn of_interface(facts: &InterfaceFacts, name: &str, place: &Place) -> Vec<String
         "status" => Some("in-use".into()),
         "subnet-id" => Some(facts.subnet.id.to_string()),
         "vpc-id" => Some(facts.vpc.id.to_string()),
-        // IPv6 addresses, and other services that make interfaces: there are none.
+        // IPv6 addresses, prefixes, public names, and other services that make interfaces: there are none.
         _ => None,
     };
     value.into_iter().collect()
+}
+
+/// The values of its public address.
+fn of_association(facts: &InterfaceFacts, name: &str, place: &Place) -> Option<String> {
+    let association = WireAssociation::of(&facts.interface, place)?;
+    match name {
+        "allocation-id" => association.allocation_id,
+        "association-id" => association.association_id,
+        "ip-owner-id" => Some(association.ip_owner_id),
+        "public-ip" => Some(association.public_ip),
+        // Names of it, and addresses of carriers and customers: there are none.
+        _ => None,
+    }
 }
 
 fn of_attachment(described: &Described, facts: &InterfaceFacts, name: &str, place: &Place) -> Option<String> {
@@ -86,6 +103,7 @@ fn of_attachment(described: &Described, facts: &InterfaceFacts, name: &str, plac
         "device-index" => Some(attachment.device_index.to_string()),
         "instance-id" => Some(described.instance.id.to_string()),
         "instance-owner-id" => Some(place.account().to_owned()),
+        "network-card-index" => Some("0".into()),
         "status" => Some(attachment.state.name().to_owned()),
         _ => None,
     }

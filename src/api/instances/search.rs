@@ -1,10 +1,11 @@
-//! The instances that DescribeInstances finds. They may be many: they are read a portion at a time until the page is full, and
-//! of a portion what is cheap to read and leaves few is read first.
+//! The instances that a Describe operation finds. They may be many: they are read a portion at a time until the page is full.
+//! For DescribeInstances, what is cheap to read of a portion and leaves few is read first.
 
 use super::super::ApiError;
 use super::super::filter::Filters;
 use super::super::instant::instant;
 use super::super::paging::Page;
+use super::super::places::zone_id;
 use super::wire::{Described, WireMonitoring};
 use super::{must_exist, network_filters};
 use crate::config::Place;
@@ -18,6 +19,45 @@ const PORTION: usize = 1000;
 const OF_VOLUMES: &str = "block-device-mapping.";
 const OF_INTERFACES: &str = "network-interface.";
 const OF_GROUPS: &str = "instance.";
+
+/// The instances by id, from a page's beginning on, a portion at a time: as many as the page needs, and more at a time when
+/// those have not filled it.
+pub(super) struct Portions {
+    after: String,
+    size: usize,
+}
+
+impl Portions {
+    pub(super) fn new(page: &Page) -> Self {
+        Self {
+            after: page.after().to_owned(),
+            size: page.needed(),
+        }
+    }
+
+    /// The ids of the next portion; none when there are no more.
+    pub(super) fn ids(&mut self, connection: &Connection) -> Result<Vec<InstanceId>, StoreError> {
+        let ids = store::instances::ids_after(connection, &self.after, self.size)?;
+        if let Some(last) = ids.last() {
+            self.after = last.to_string();
+        }
+        // The filters leave few.
+        self.size = PORTION.max(self.size);
+        Ok(ids)
+    }
+
+    /// The next portion; none when there are no more.
+    pub(super) fn instances(&mut self, connection: &Connection) -> Result<Vec<Instance>, StoreError> {
+        let ids = self.ids(connection)?;
+        store::instances::of(connection, &ids)
+    }
+}
+
+/// The instances that a request names; all of them must be there.
+pub(super) fn named(connection: &Connection, ids: &[InstanceId]) -> Result<Vec<Instance>, ApiError> {
+    must_exist(connection, ids)?;
+    Ok(store::instances::of(connection, ids)?)
+}
 
 /// Looks for the instances that pass all filters.
 pub(super) struct Search<'p> {
@@ -47,15 +87,13 @@ impl<'p> Search<'p> {
 
     /// Of all instances as many as a page needs, by id.
     pub(super) fn all(&self, connection: &Connection, page: &Page) -> Result<Vec<Described>, StoreError> {
-        let (mut found, mut after) = (Vec::new(), page.after().to_owned());
-        let mut portion = page.needed();
+        let (mut found, mut portions) = (Vec::new(), Portions::new(page));
         while found.len() < page.needed() {
-            let ids = store::instances::ids_after(connection, &after, portion)?;
-            let Some(last) = ids.last() else { break };
-            after = last.to_string();
+            let ids = portions.ids(connection)?;
+            if ids.is_empty() {
+                break;
+            }
             found.extend(self.among(connection, ids)?);
-            // The filters leave few.
-            portion = PORTION.max(portion);
         }
         Ok(found)
     }
@@ -95,8 +133,13 @@ pub(super) fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<
     let value = match name {
         "architecture" => Some(instance.architecture.name().to_owned()),
         "availability-zone" => Some(place.zone().to_owned()),
+        "availability-zone-id" => Some(zone_id(place)),
         "boot-mode" | "current-instance-boot-mode" => Some("legacy-bios".into()),
         "client-token" => instance.client_token.clone(),
+        "ebs-optimized" => Some(instance.attributes.ebs_optimized.to_string()),
+        "ena-support" => Some(instance.attributes.ena_support.to_string()),
+        // What none has, and what is nobody else's.
+        "enclave-options.enabled" | "hibernation-options.configured" | "operator.managed" => Some("false".into()),
         "hypervisor" => Some("xen".into()),
         "image-id" => Some(instance.image.to_string()),
         "instance-id" => Some(instance.id.to_string()),
@@ -117,10 +160,11 @@ pub(super) fn own_values(instance: &Instance, name: &str, place: &Place) -> Vec<
         "root-device-name" => Some(instance.root_device_name.clone()),
         "root-device-type" => Some("ebs".into()),
         "state-reason-code" => reason.map(|reason| reason.code.name().to_owned()),
+        "state-reason-message" => reason.map(crate::model::StateReason::message),
         "tenancy" => Some("default".into()),
         "usage-operation" => Some("RunInstances".into()),
         "virtualization-type" => Some("hvm".into()),
-        // Spot instances, Windows and products: there are none.
+        // Spot instances, Windows, products, IPv6, profiles, reserved capacity and hosts of one's own: there are none.
         _ => None,
     };
     value.into_iter().collect()
@@ -130,9 +174,12 @@ fn metadata_option(of: MetadataOptions, option: &str) -> String {
     let switch = |on: bool| if on { "enabled" } else { "disabled" };
     match option {
         "http-endpoint" => switch(of.endpoint).into(),
+        "http-protocol-ipv4" => switch(true).into(),
+        "http-protocol-ipv6" => switch(false).into(),
         "http-put-response-hop-limit" => of.hop_limit.to_string(),
         "http-tokens" if of.tokens_required => "required".into(),
         "http-tokens" => "optional".into(),
+        "state" => "applied".into(),
         _ => switch(of.tags).into(),
     }
 }

@@ -1,6 +1,7 @@
 //! An instance as EC2 writes it.
 
 use super::super::instant::instant;
+use super::super::places::zone_id;
 use super::super::tagging::WireTag;
 use super::interface_wire::{WireGroup, WireInterface};
 use super::metadata_options::WireMetadataOptions;
@@ -114,6 +115,7 @@ struct WireReason {
 #[serde(rename_all = "PascalCase")]
 struct WirePlacement {
     availability_zone: String,
+    availability_zone_id: String,
     group_name: &'static str,
     tenancy: &'static str,
 }
@@ -290,6 +292,7 @@ impl From<&Place> for WirePlacement {
     fn from(place: &Place) -> Self {
         Self {
             availability_zone: place.zone().to_owned(),
+            availability_zone_id: zone_id(place),
             group_name: "",
             tenancy: "default",
         }

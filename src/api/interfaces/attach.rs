@@ -43,8 +43,8 @@ pub(super) async fn attach(call: Call, request: AttachNetworkInterface) -> Resul
         vpc_of(store, &found::interface(store, interface)?)
     });
     let vpc = found.await?;
-    call.checked()?;
-    let attached = call.world.instances.attach_interface(instance, interface, place);
+    let instances = &call.world.instances;
+    let attached = instances.attach_interface(instance, interface, place, call.dry_run);
     attached.await.map_err(|error| ApiError::from(&error))?;
     let read = move |store: &Connection| found::interface(store, interface);
     let attachment = call.world.store.read(read).await?.attachment;

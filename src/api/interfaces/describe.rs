@@ -228,7 +228,7 @@ impl WireInterface {
             vpc_id: vpc.id.to_string(),
             owner_id: place.account().to_owned(),
             availability_zone: place.zone().to_owned(),
-            availability_zone_id: zone_id(place.region(), place.zone()),
+            availability_zone_id: zone_id(place),
             description: interface.description,
             interface_type: "interface",
             mac_address: interface.mac.to_string(),

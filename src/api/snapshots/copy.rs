@@ -20,6 +20,9 @@ pub(super) struct CopySnapshot {
     source_snapshot_id: String,
     destination_region: Option<String>,
     description: Option<String>,
+    /// By this another region would be asked; SDKs send it always.
+    #[serde(rename = "PresignedUrl")]
+    _presigned_url: Option<String>,
     #[serde(default)]
     encrypted: bool,
     #[serde(default)]

@@ -80,13 +80,13 @@ impl WireSnapshot {
             "storage-tier" => self.storage_tier.into(),
             "volume-id" => self.volume_id.clone(),
             "volume-size" => self.volume_size.to_string(),
-            // Snapshots have no owner but the account.
+            // Snapshots have no owner but the account, and are carried nowhere.
             _ => return Vec::new(),
         }]
     }
 }
 
-const FILTERS: [&str; 11] = [
+const FILTERS: [&str; 12] = [
     "description",
     "encrypted",
     "owner-alias",
@@ -96,6 +96,7 @@ const FILTERS: [&str; 11] = [
     "start-time",
     "status",
     "storage-tier",
+    "transfer-type",
     "volume-id",
     "volume-size",
 ];

@@ -39,10 +39,11 @@ pub(super) struct Described {
 }
 
 /// The filters that look at a version's data, and where they look.
-const IN_DATA: [(&str, &[&str]); 11] = [
+const IN_DATA: [(&str, &[&str]); 12] = [
     ("ebs-optimized", &["EbsOptimized"]),
     ("host-resource-group-arn", &["Placement", "HostResourceGroupArn"]),
     ("http-endpoint", &["MetadataOptions", "HttpEndpoint"]),
+    ("http-protocol-ipv4", &["MetadataOptions", "HttpEndpoint"]),
     ("http-tokens", &["MetadataOptions", "HttpTokens"]),
     ("iam-instance-profile", &["IamInstanceProfile", "Arn"]),
     ("image-id", &["ImageId"]),

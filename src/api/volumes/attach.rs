@@ -29,12 +29,12 @@ pub(super) async fn attach(call: Call, request: AttachVolume) -> Result<WireAtta
         found::volume(store, volume).map(drop)
     });
     looked.await?;
-    call.checked()?;
     let place = VolumePlace {
         device_name,
         delete_on_termination: false,
     };
-    let attached = call.world.instances.attach_volume(instance, volume, place);
+    let instances = &call.world.instances;
+    let attached = instances.attach_volume(instance, volume, place, call.dry_run);
     attached.await.map_err(|error| ApiError::from(&error))?;
     let read = move |store: &Connection| Ok::<_, ApiError>(store::volumes::attachment(store, volume)?);
     let attachment = call.world.store.read(read).await?;

@@ -41,7 +41,7 @@ pub(super) async fn create(call: Call, request: CreateVolume) -> Result<WireVolu
         request.availability_zone.as_deref(),
         request.availability_zone_id.as_deref(),
     );
-    places::zone_must_be_here(&place, zone)?;
+    places::zone_must_be_here(&place, zone, Code::InvalidZoneNotFound)?;
     if zone == (None, None) {
         let message = "The request must contain the parameter AvailabilityZone";
         return Err(ApiError::new(Code::MissingParameter, message));

@@ -3,6 +3,7 @@
 use super::super::filter::{Filter, Filters};
 use super::super::instant::instant;
 use super::super::paging::{MAX_RESULTS, Page};
+use super::super::places::zone_id;
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call, Code, ids};
 use crate::config::Place;
@@ -12,15 +13,20 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-const FILTERS: [&str; 13] = [
+const FILTERS: [&str; 18] = [
     "attachment.attach-time",
     "attachment.delete-on-termination",
     "attachment.device",
     "attachment.instance-id",
     "attachment.status",
     "availability-zone",
+    "availability-zone-id",
     "create-time",
     "encrypted",
+    "fast-restored",
+    "multi-attach-enabled",
+    "operator.managed",
+    "operator.principal",
     "size",
     "snapshot-id",
     "status",
@@ -53,6 +59,7 @@ pub(super) struct WireVolume {
     state: &'static str,
     create_time: String,
     availability_zone: String,
+    availability_zone_id: String,
     volume_type: &'static str,
     iops: Option<u32>,
     throughput: Option<u32>,
@@ -149,8 +156,11 @@ impl Described {
         }
         vec![match name {
             "availability-zone" => place.zone().to_owned(),
+            "availability-zone-id" => zone_id(place),
             "create-time" => instant(self.volume.created),
-            "encrypted" => "false".into(),
+            "encrypted" | "fast-restored" | "multi-attach-enabled" | "operator.managed" => "false".into(),
+            // Nobody else manages them.
+            "operator.principal" => return Vec::new(),
             "size" => self.volume.size.div_ceil(GIB).to_string(),
             "snapshot-id" => self.snapshot(),
             "status" => self.volume.state.name().to_owned(),
@@ -172,6 +182,7 @@ impl Described {
             state: self.volume.state.name(),
             create_time: instant(self.volume.created),
             availability_zone: place.zone().to_owned(),
+            availability_zone_id: zone_id(place),
             volume_type: "gp3",
             iops: self.volume.limits.iops,
             throughput: self.volume.limits.throughput,

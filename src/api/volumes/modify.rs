@@ -138,11 +138,15 @@ const MODIFICATIONS: Kind = Kind {
     not_found: Code::InvalidVolumeModificationNotFound,
     filters: &[
         "modification-state",
+        "original-iops",
         "original-size",
         "original-volume-type",
+        "originalMultiAttachEnabled",
         "start-time",
+        "target-iops",
         "target-size",
         "target-volume-type",
+        "targetMultiAttachEnabled",
         "volume-id",
     ],
     max_results: paging::MAX_RESULTS,
@@ -158,7 +162,11 @@ impl Shown for WireModification {
     }
 
     fn values(&self, filter: &str) -> Vec<String> {
+        let iops = |iops: Option<u32>| iops.iter().map(ToString::to_string).collect();
         vec![match filter {
+            "original-iops" => return iops(self.original_iops),
+            "target-iops" => return iops(self.target_iops),
+            "originalMultiAttachEnabled" | "targetMultiAttachEnabled" => "false".into(),
             "modification-state" => self.modification_state.into(),
             "original-size" => self.original_size.to_string(),
             "original-volume-type" => self.original_volume_type.into(),

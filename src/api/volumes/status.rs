@@ -2,6 +2,7 @@
 
 use super::super::filter::Filter;
 use super::super::listing::{Asked, Kind, Shown, list};
+use super::super::places::zone_id;
 use super::super::tagging::WireTag;
 use super::super::{ApiError, Call, Code, paging};
 use crate::model::{VolumeId, VolumeState};
@@ -33,6 +34,7 @@ pub(super) struct DescribedStatuses {
 struct WireStatus {
     volume_id: String,
     availability_zone: String,
+    availability_zone_id: String,
     volume_status: Status,
     actions: [(); 0],
     events: [(); 0],
@@ -76,7 +78,21 @@ const STATUSES: Kind = Kind {
     malformed: Code::InvalidVolumeIdMalformed,
     not_found: Code::InvalidVolumeNotFound,
     filters: &[
+        "action.code",
+        "action.description",
+        "action.event-id",
+        "action.event-type",
+        "attachment-status.instance-id",
+        "attachment-status.io-performance",
         "availability-zone",
+        "availability-zone-id",
+        "event.description",
+        "event.event-id",
+        "event.event-type",
+        "event.not-after",
+        "event.not-before",
+        "operator.managed",
+        "operator.principal",
         "volume-status.details-name",
         "volume-status.details-status",
         "volume-status.status",
@@ -97,9 +113,13 @@ impl Shown for WireStatus {
         let [detail] = &self.volume_status.details;
         vec![match filter {
             "availability-zone" => self.availability_zone.clone(),
+            "availability-zone-id" => self.availability_zone_id.clone(),
             "volume-status.details-name" => detail.name.into(),
             "volume-status.details-status" => detail.status.into(),
-            _ => self.volume_status.status.into(),
+            "volume-status.status" => self.volume_status.status.into(),
+            "operator.managed" => "false".into(),
+            // Nothing has happened to it, and nothing is to be done.
+            _ => return Vec::new(),
         }]
     }
 }
@@ -111,11 +131,13 @@ pub(super) async fn describe(call: Call, request: DescribeVolumeStatus) -> Resul
         request.max_results,
         request.next_token,
     );
-    let zone = call.world.config.place.zone().to_owned();
+    let place = &call.world.config.place;
+    let (zone, zone_id) = (place.zone().to_owned(), zone_id(place));
     let read = move |store: &Connection| {
         let all = store::volumes::list(store)?.into_iter().map(|volume| WireStatus {
             volume_id: volume.id.to_string(),
             availability_zone: zone.clone(),
+            availability_zone_id: zone_id.clone(),
             volume_status: Status::of(volume.state),
             actions: [],
             events: [],

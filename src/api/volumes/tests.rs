@@ -123,7 +123,7 @@ async fn impossible_volumes_are_refused() {
         (json!({"Size": 1}), "MissingParameter"),
         (
             json!({"AvailabilityZone": "elsewhere", "Size": 1}),
-            "InvalidParameterValue",
+            "InvalidZone.NotFound",
         ),
         (json!({"AvailabilityZone": ZONE}), "MissingParameter"),
         (json!({"AvailabilityZone": ZONE, "Size": 0}), "InvalidParameterValue"),
@@ -208,10 +208,10 @@ async fn whether_io_goes_on_by_itself_is_kept_for_each_volume() {
         let shown = world.call("DescribeVolumeAttribute", request).await.unwrap();
         shown["AutoEnableIO"]["Value"].clone()
     };
-    assert_eq!(shown(&world, &id).await, json!(true));
+    assert_eq!(shown(&world, &id).await, json!(false));
     let modify = |auto: Value| json!({"VolumeId": id, "AutoEnableIO": auto});
     world
-        .call("ModifyVolumeAttribute", modify(json!({"Value": false})))
+        .call("ModifyVolumeAttribute", modify(json!({"Value": true})))
         .await
         .unwrap();
     let refused = world.refused("ModifyVolumeAttribute", modify(json!({}))).await;
@@ -222,8 +222,8 @@ async fn whether_io_goes_on_by_itself_is_kept_for_each_volume() {
         "InvalidVolume.NotFound"
     );
     let world = world.restart().await;
-    assert_eq!(shown(&world, &id).await, json!(false));
-    assert_eq!(shown(&world, &other).await, json!(true));
+    assert_eq!(shown(&world, &id).await, json!(true));
+    assert_eq!(shown(&world, &other).await, json!(false));
 }
 
 #[tokio::test]
@@ -336,7 +336,14 @@ async fn a_stopped_instance_is_given_a_volume_and_gives_it_up() {
         ),
     ] {
         assert_eq!(world.refused("AttachVolume", request.clone()).await, code, "{request}");
+        let mut dry = request.clone();
+        dry["DryRun"] = json!(true);
+        assert_eq!(world.refused("AttachVolume", dry).await, code, "{request}");
     }
+    let mut dry = attach(&id, &instance, "/dev/sdf");
+    dry["DryRun"] = json!(true);
+    assert_eq!(world.refused("AttachVolume", dry).await, "DryRunOperation");
+    assert_eq!(volume(&world, &id).await["State"], "available");
     let attached = world
         .call("AttachVolume", attach(&id, &instance, "/dev/sdf"))
         .await
@@ -481,6 +488,19 @@ async fn an_image_of_a_stopped_instance_has_its_volumes_as_they_are_wanted() {
     assert_eq!(parts(&copied, "VolumeSize"), parts(&image, "VolumeSize"));
     assert_ne!(parts(&copied, "SnapshotId"), parts(&image, "SnapshotId"));
     assert_eq!(copied["Tags"], image["Tags"]);
+    let source =
+        |image: &Value| ["SourceImageId", "SourceImageRegion", "SourceInstanceId"].map(|member| image[member].clone());
+    let launched_of = "ami-00000000000000001";
+    assert_eq!(source(&image), [json!(launched_of), json!("local-1"), json!(instance)]);
+    assert_eq!(source(&copied), [json!(id), json!("local-1"), Value::Null]);
+    for (filter, value, found) in [
+        ("source-image-id", json!(id), &copied),
+        ("source-instance-id", json!(instance), &image),
+    ] {
+        let filters = json!({"Filters": [{"Name": filter, "Values": [value]}]});
+        let found_by = world.call("DescribeImages", filters).await.unwrap();
+        assert_eq!(found_by["Images"], json!([found]));
+    }
     let of_copy = parts(&copied, "SnapshotId").remove(0);
     let of_copy = create(&world, json!({"SnapshotId": of_copy})).await;
     assert_eq!(read(&world, &of_copy, 6), "marker");
@@ -493,7 +513,7 @@ async fn an_image_of_a_stopped_instance_has_its_volumes_as_they_are_wanted() {
 
 /// Copies an image with its tags; gives the copy's description.
 async fn copy(world: &TestWorld, id: &str) -> Value {
-    let request = |name: &str, region: &str| json!({"SourceImageId": id, "SourceRegion": region, "Name": name, "CopyImageTags": true});
+    let request = |name: &str, region: &str| json!({"SourceImageId": id, "SourceRegion": region, "Name": name, "CopyImageTags": true, "ClientToken": "copy"});
     for (request, code) in [
         (request("copy", "elsewhere-1"), "InvalidParameterValue"),
         (request("cake", "local-1"), "InvalidAMIName.Duplicate"),
@@ -501,6 +521,10 @@ async fn copy(world: &TestWorld, id: &str) -> Value {
         assert_eq!(world.refused("CopyImage", request).await, code);
     }
     let made = world.call("CopyImage", request("copy", "local-1")).await.unwrap();
+    let again = world.call("CopyImage", request("copy", "local-1")).await.unwrap();
+    assert_eq!(again, made);
+    let other = request("other", "local-1");
+    assert_eq!(world.refused("CopyImage", other).await, "IdempotentParameterMismatch");
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let image = described(world, "DescribeImages", "ImageIds", &text(&made, "ImageId")).await;
@@ -521,7 +545,9 @@ async fn an_image_is_registered_with_several_volumes_of_which_one_is_the_root() 
         let made = world.call("CreateSnapshot", json!({"VolumeId": volume})).await.unwrap();
         snapshots.push(text(&made, "SnapshotId"));
     }
-    let copied = json!({"SourceRegion": "local-1", "SourceSnapshotId": snapshots[0]});
+    // What SDKs send along always.
+    let copied =
+        json!({"SourceRegion": "local-1", "SourceSnapshotId": snapshots[0], "PresignedUrl": "https://local-1/"});
     let deadline = Instant::now() + Duration::from_secs(60);
     let copied = loop {
         // It is still being made where the file system shares no blocks.

@@ -39,7 +39,11 @@ pub(super) struct Hotplug {
 /// Something that is to be attached, or detached.
 #[derive(Debug)]
 pub(super) enum Change {
-    Attach(Placed),
+    Attach {
+        placed: Placed,
+        /// Only to see whether it can be: nothing is attached.
+        rehearsal: bool,
+    },
     Detach {
         part: Part,
         /// Without the guest's agreement.
@@ -50,6 +54,9 @@ pub(super) enum Change {
 /// Why nothing was attached or detached.
 #[derive(Debug, thiserror::Error)]
 pub enum HotplugError {
+    /// It could be attached, and was not to be.
+    #[error("It was not to be attached")]
+    Rehearsal,
     /// There is no such instance.
     #[error("The instance {0} does not exist")]
     NoInstance(InstanceId),
@@ -134,7 +141,7 @@ impl Actor {
             let done = match (recorded, what) {
                 (Err(error), _) => Err(error),
                 (Ok(None), _) => Ok(()),
-                (Ok(Some(machine)), Change::Attach(placed)) => {
+                (Ok(Some(machine)), Change::Attach { placed, .. }) => {
                     let plugged = plug(&parts, &instance, placed.part(), &machine).await;
                     settle_attach(&parts, instance.id, placed.part(), plugged).await
                 }
@@ -173,13 +180,22 @@ impl Actor {
 /// Puts on record what is to be done; for an instance without a machine it is done then.
 async fn record(parts: &Parts, instance: &Instance, what: &Change, runs: bool) -> Result<(), HotplugError> {
     match what {
-        Change::Attach(placed) => {
-            let (placed, instance) = (placed.clone(), instance.clone());
+        Change::Attach { placed, rehearsal } => {
+            let (placed, instance, rehearsal) = (placed.clone(), instance.clone(), *rehearsal);
             let state = match runs {
                 true => AttachmentState::Attaching,
                 false => AttachmentState::Attached,
             };
-            parts.store.write(move |tx| placed.record(tx, &instance, state)).await
+            let write = move |tx: &Connection| {
+                placed.record(tx, &instance, state)?;
+                // An error undoes the transaction, so a rehearsal checks all that the real one does.
+                if rehearsal {
+                    Err(HotplugError::Rehearsal)
+                } else {
+                    Ok(())
+                }
+            };
+            parts.store.write(write).await
         }
         Change::Detach { part, .. } => {
             let (part, instance) = (*part, instance.id);

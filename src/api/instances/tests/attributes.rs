@@ -3,7 +3,7 @@
 use super::super::super::interfaces::tests::world_with_instance;
 use super::super::super::testing::{TestWorld, stopped_instance};
 use super::super::super::vpcs::tests::text;
-use super::{IMAGE, ids, reaches, request, with, world};
+use super::{IMAGE, ids, reaches, request, search, with, world};
 use crate::model::{
     Attachment, AttachmentState, InstanceId, InstanceState, KernelId, KernelImage, RamdiskId, RamdiskImage, Volume,
     VolumeId, VolumeLimits, VolumeState,
@@ -246,6 +246,11 @@ async fn a_new_type_is_what_the_next_start_must_find_room_for() {
     // No host that tests run on has 256 GiB to spare, and 2 GiB all have.
     modify(&test, &id, json!({"InstanceType": {"Value": "r5.8xlarge"}})).await;
     let start = json!({"InstanceIds": [id]});
+    let refused = test.refused("StartInstances", start.clone()).await;
+    assert_eq!(refused, "InvalidParameterValue", "There is nothing to boot");
+    let instance = id.parse().unwrap();
+    let root = move |tx: &rusqlite::Connection| search::attach(tx, instance, "/dev/sda1");
+    test.world.store.write(root).await.unwrap();
     let refused = test.refused("StartInstances", start.clone()).await;
     assert_eq!(refused, "InsufficientInstanceCapacity");
     modify(&test, &id, json!({"InstanceType": {"Value": "t3.nano"}})).await;

@@ -6,7 +6,29 @@ use super::*;
 use crate::model::InstanceId;
 
 /// Filters, and where in an instance their values are shown.
-const SHOWN: [(&str, &str); 36] = [
+const SHOWN: [(&str, &str); 46] = [
+    ("availability-zone-id", "/Placement/AvailabilityZoneId"),
+    ("ebs-optimized", "/EbsOptimized"),
+    ("ena-support", "/EnaSupport"),
+    ("enclave-options.enabled", "/EnclaveOptions/Enabled"),
+    ("hibernation-options.configured", "/HibernationOptions/Configured"),
+    (
+        "metadata-options.http-protocol-ipv6",
+        "/MetadataOptions/HttpProtocolIpv6",
+    ),
+    ("metadata-options.state", "/MetadataOptions/State"),
+    (
+        "network-interface.addresses.private-dns-name",
+        "/NetworkInterfaces/0/PrivateIpAddresses/1/PrivateDnsName",
+    ),
+    (
+        "network-interface.association.ip-owner-id",
+        "/NetworkInterfaces/0/Association/IpOwnerId",
+    ),
+    (
+        "network-interface.attachment.network-card-index",
+        "/NetworkInterfaces/0/Attachment/NetworkCardIndex",
+    ),
     ("boot-mode", "/BootMode"),
     ("instance.group-id", "/SecurityGroups/0/GroupId"),
     ("instance.group-name", "/SecurityGroups/0/GroupName"),
@@ -135,7 +157,15 @@ async fn an_instance_is_found_by_what_is_shown_of_it_and_by_nothing_else() {
         assert_eq!(answer["Reservations"], json!([]), "{name}");
     }
     // What no instance here has.
-    for name in ["dns-name", "instance-lifecycle", "platform", "product-code"] {
+    for name in [
+        "affinity",
+        "dns-name",
+        "instance-lifecycle",
+        "ipv6-address",
+        "network-interface.association.carrier-ip",
+        "platform",
+        "product-code",
+    ] {
         let filters = json!([{"Name": name, "Values": ["*"]}]);
         let answer = test
             .call("DescribeInstances", json!({"Filters": filters}))

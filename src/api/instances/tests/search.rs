@@ -1,4 +1,4 @@
-//! DescribeInstances among many: filters of each kind, and pages of what they leave.
+//! Describe operations among many instances: filters of each kind, and pages of what they leave.
 
 use super::super::super::testing::{TestWorld, stopped_instance};
 use crate::model::{
@@ -23,7 +23,7 @@ async fn instances(test: &TestWorld, count: usize) -> Vec<String> {
                 store::tags::put(tx, ResourceId::Instance(instance), &Tag { key, value })?;
             }
             if number % 3 == 0 {
-                attach(tx, instance)?;
+                attach(tx, instance, "/dev/sdf")?;
             }
         }
         Ok::<_, StoreError>(())
@@ -32,7 +32,12 @@ async fn instances(test: &TestWorld, count: usize) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn attach(connection: &rusqlite::Connection, instance: InstanceId) -> Result<(), StoreError> {
+/// Attaches a new volume.
+pub(super) fn attach(
+    connection: &rusqlite::Connection,
+    instance: InstanceId,
+    device_name: &str,
+) -> Result<(), StoreError> {
     let now = OffsetDateTime::now_utc();
     let volume = Volume {
         id: VolumeId::from_random(random_bits()),
@@ -46,7 +51,7 @@ fn attach(connection: &rusqlite::Connection, instance: InstanceId) -> Result<(),
     let attachment = Attachment {
         volume: volume.id,
         instance,
-        device_name: "/dev/sdf".into(),
+        device_name: device_name.into(),
         delete_on_termination: false,
         attached: now,
         state: AttachmentState::Attached,
@@ -56,15 +61,26 @@ fn attach(connection: &rusqlite::Connection, instance: InstanceId) -> Result<(),
 
 /// The ids that all pages have, sorted: an answer has them by reservation.
 async fn pages(test: &TestWorld, filters: &Value) -> Vec<String> {
-    let mut request = json!({"Filters": filters, "MaxResults": 5});
+    let list = |answer: &Value| {
+        let reservations = answer["Reservations"].as_array().unwrap().iter();
+        let instances = reservations.flat_map(|reservation| reservation["Instances"].as_array().unwrap().clone());
+        instances.collect()
+    };
+    pages_of(test, "DescribeInstances", json!({"Filters": filters}), list).await
+}
+
+async fn pages_of(
+    test: &TestWorld,
+    operation: &str,
+    mut request: Value,
+    list: impl Fn(&Value) -> Vec<Value>,
+) -> Vec<String> {
+    request["MaxResults"] = json!(5);
     let mut found = Vec::new();
     loop {
-        let answer = test.call("DescribeInstances", request.clone()).await.unwrap();
-        let reservations = answer["Reservations"].as_array().unwrap();
-        let instances = reservations
+        let answer = test.call(operation, request.clone()).await.unwrap();
+        let page: Vec<String> = list(&answer)
             .iter()
-            .flat_map(|reservation| reservation["Instances"].as_array().unwrap());
-        let page: Vec<String> = instances
             .map(|one| one["InstanceId"].as_str().unwrap().to_owned())
             .collect();
         let more = !answer["NextToken"].is_null();
@@ -97,4 +113,42 @@ async fn pages_put_together_are_all_that_filters_of_every_kind_leave() {
     let all_kinds = json!([attached, tagged, stopped]);
     assert_eq!(pages(&test, &all_kinds).await, of(|number| number % 6 == 0));
     assert!(pages(&test, &json!([tagged, running])).await.is_empty());
+}
+
+#[tokio::test]
+async fn statuses_and_credits_have_pages_of_their_own() {
+    let test = TestWorld::new().await;
+    let ids = instances(&test, 40).await;
+    let test = test.restart().await;
+    let standard = ids[..7].iter();
+    let standard: Vec<Value> = standard
+        .map(|id| json!({"InstanceId": id, "CpuCredits": "standard"}))
+        .collect();
+    let standard = json!({"InstanceCreditSpecifications": standard});
+    test.call("ModifyInstanceCreditSpecification", standard).await.unwrap();
+    let items = |member: &'static str| move |answer: &Value| answer[member].as_array().unwrap().clone();
+
+    let credits = json!({});
+    let list = items("InstanceCreditSpecifications");
+    let found = pages_of(&test, "DescribeInstanceCreditSpecifications", credits, list).await;
+    assert_eq!(found, ids[7..]);
+    let few = json!({"Filters": [{"Name": "instance-id", "Values": [ids[0], ids[20], ids[39]]}]});
+    let list = items("InstanceCreditSpecifications");
+    let found = pages_of(&test, "DescribeInstanceCreditSpecifications", few, list).await;
+    assert_eq!(found, [ids[20].clone(), ids[39].clone()]);
+
+    let statuses = async |request: Value| {
+        let list = items("InstanceStatuses");
+        pages_of(&test, "DescribeInstanceStatus", request, list).await
+    };
+    assert_eq!(statuses(json!({"IncludeAllInstances": true})).await, ids);
+    assert!(statuses(json!({})).await.is_empty());
+    let filtered = |name: &str, value: &str| {
+        let filters = json!([{"Name": name, "Values": [value]}]);
+        json!({"IncludeAllInstances": true, "Filters": filters})
+    };
+    assert_eq!(statuses(filtered("instance-state-name", "stopped")).await, ids);
+    assert_eq!(statuses(filtered("system-status.status", "not-*")).await, ids);
+    assert!(statuses(filtered("system-status.status", "ok")).await.is_empty());
+    assert!(statuses(filtered("event.code", "*")).await.is_empty());
 }

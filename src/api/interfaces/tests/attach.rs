@@ -10,7 +10,10 @@ async fn a_stopped_instance_is_given_an_interface_and_gives_it_up() {
     let id = text(&create(&world, json!({"SubnetId": subnet})).await, "NetworkInterfaceId");
     let attach = json!({"NetworkInterfaceId": id, "InstanceId": instance, "DeviceIndex": 1});
     let dry = json!({"NetworkInterfaceId": id, "InstanceId": instance, "DeviceIndex": 1, "DryRun": true});
-    assert_eq!(world.refused("AttachNetworkInterface", dry).await, "DryRunOperation");
+    assert_eq!(
+        world.refused("AttachNetworkInterface", dry.clone()).await,
+        "DryRunOperation"
+    );
     let attached = world.call("AttachNetworkInterface", attach.clone()).await.unwrap();
     let attachment = text(&attached, "AttachmentId");
     let shown = described(&world, &id).await;
@@ -24,10 +27,12 @@ async fn a_stopped_instance_is_given_an_interface_and_gives_it_up() {
     ] {
         assert_eq!(shown["Attachment"][member], value, "{member}");
     }
-    assert_eq!(
-        world.refused("AttachNetworkInterface", attach).await,
-        "InvalidNetworkInterface.InUse"
-    );
+    for request in [attach, dry] {
+        assert_eq!(
+            world.refused("AttachNetworkInterface", request).await,
+            "InvalidNetworkInterface.InUse"
+        );
+    }
     let request = json!({"InstanceIds": [instance]});
     let answer = world.call("DescribeInstances", request).await.unwrap();
     let interfaces = &answer["Reservations"][0]["Instances"][0]["NetworkInterfaces"];

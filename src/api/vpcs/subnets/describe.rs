@@ -129,7 +129,7 @@ impl WireSubnet {
             ipv6_cidr_block_association_set: [],
             available_ip_address_count: subnet.block.usable().saturating_sub(interfaces),
             availability_zone: place.zone().to_owned(),
-            availability_zone_id: zone_id(region, place.zone()),
+            availability_zone_id: zone_id(place),
             default_for_az: subnet.is_default,
             map_public_ip_on_launch: subnet.map_public_ip,
             map_customer_owned_ip_on_launch: false,

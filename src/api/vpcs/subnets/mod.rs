@@ -50,7 +50,7 @@ async fn create(call: Call, request: CreateSubnet) -> Result<Created, ApiError> 
         request.availability_zone.as_deref(),
         request.availability_zone_id.as_deref(),
     );
-    places::zone_must_be_here(&place, zone)?;
+    places::zone_must_be_here(&place, zone, Code::InvalidParameterValue)?;
     let text = block::required("CidrBlock", request.cidr_block.as_ref())?;
     let block = block::parse(text, Code::InvalidSubnetRange)?;
     let tags = TagSpecifications::new(request.tag_specifications, &["subnet"])?;
@@ -113,7 +113,7 @@ async fn create_default(call: Call, request: CreateDefaultSubnet) -> Result<Crea
         let message = "The request must contain the parameter AvailabilityZone or AvailabilityZoneId";
         return Err(ApiError::new(Code::MissingParameter, message));
     }
-    places::zone_must_be_here(&place, zone)?;
+    places::zone_must_be_here(&place, zone, Code::InvalidParameterValue)?;
     let made = change(&call, move |store| {
         let Some(vpc) = store::vpcs::default(store)? else {
             let message = "There is no default VPC: CreateDefaultVpc makes one, with its subnet";

@@ -397,10 +397,13 @@ fn instance_store_lives_from_a_start_to_the_stop_and_through_reboots_and_deaths_
 
 /// Waits for a task that replaces a root volume to end; gives its state.
 fn replaced(api: &Api, request: &Value) -> String {
-    let events = api.events();
-    let task = api.call("CreateReplaceRootVolumeTask", request);
-    let id = json!({"ReplaceRootVolumeTaskIds": [task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"]]});
-    events.until(SOON, "the end of the task", || {
+    task_ended(api, &api.call("CreateReplaceRootVolumeTask", request))
+}
+
+/// The same of a task that was created.
+fn task_ended(api: &Api, created: &Value) -> String {
+    let id = json!({"ReplaceRootVolumeTaskIds": [created["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"]]});
+    api.events().until(SOON, "the end of the task", || {
         let task = api.call("DescribeReplaceRootVolumeTasks", &id)["ReplaceRootVolumeTasks"][0].take();
         task.get("CompleteTime")
             .map(|_| task["TaskState"].as_str().unwrap().to_owned())
@@ -535,12 +538,7 @@ fn a_root_volume_is_replaced_though_the_daemon_is_killed_meanwhile() {
         std::thread::sleep(Duration::from_millis(wait));
         daemon.kill();
         daemon.start();
-        let id = json!({"ReplaceRootVolumeTaskIds": [task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"]]});
-        let state = api.events().until(SOON, "the end of the task", || {
-            let task = api.call("DescribeReplaceRootVolumeTasks", &id)["ReplaceRootVolumeTasks"][0].take();
-            task.get("CompleteTime").map(|_| task["TaskState"].clone())
-        });
-        assert_eq!(state, "succeeded", "killed after {wait} ms");
+        assert_eq!(task_ended(&api, &task), "succeeded", "killed after {wait} ms");
         assert_ne!(root_volume(&api, &instance), before);
         api.wait_for_state(&instance, "running", SOON);
         api.console(&instance).wait_for("ready", SOON);

@@ -5,6 +5,7 @@
 
 use super::call::Digest;
 use super::error::{ApiError, Code};
+use crate::store::StoreError;
 
 /// The longest token, in characters.
 const MAX_LENGTH: usize = 64;
@@ -32,6 +33,22 @@ impl ClientToken {
             return Err(ApiError::new(Code::InvalidParameterValue, message));
         }
         Ok(Some(Self { token, digest }))
+    }
+
+    /// What the same request has made before: `look` finds what was made with a token, and the digest of the request that did.
+    ///
+    /// # Errors
+    /// As [`Self::same_request`]; the store's.
+    pub fn made_before<T>(
+        token: Option<&Self>,
+        look: impl FnOnce(&str) -> Result<Option<(T, String)>, StoreError>,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(token) = token else { return Ok(None) };
+        let Some((made, digest)) = look(&token.token)? else {
+            return Ok(None);
+        };
+        token.same_request(&digest)?;
+        Ok(Some(made))
     }
 
     /// A resource was made with this very token: with the same request, too?

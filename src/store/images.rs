@@ -139,26 +139,7 @@ pub fn put(connection: &Connection, image: &Image) -> Result<(), StoreError> {
     instance_store::put(connection, ResourceId::Image(image.id), &image.instance_store)
 }
 
-/// Notes the token that an image was copied with, and the digest of the request.
-///
-/// # Errors
-/// The database's; a token that made another one is one.
-pub fn set_token(connection: &Connection, id: ImageId, token: &str, digest: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE images SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
-    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
-    Ok(())
-}
-
-/// The image that was copied with that token, and the digest of the request.
-///
-/// # Errors
-/// The database's.
-pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(ImageId, String)>, StoreError> {
-    let sql = "SELECT id, request_digest FROM images WHERE client_token = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
-    Ok(statement.query_row([token], read).optional()?)
-}
+super::tokens::queries!("images", ImageId);
 
 /// The image of that id.
 ///

@@ -39,6 +39,7 @@ pub mod snapshots;
 pub mod subnets;
 pub mod tags;
 mod tasks;
+mod tokens;
 pub mod volumes;
 pub mod vpcs;
 mod writer;

@@ -192,26 +192,7 @@ pub fn set_attributes(
     Ok(())
 }
 
-/// Notes the token that an interface was made with, and the digest of the request.
-///
-/// # Errors
-/// The database's; a token that made another one is one.
-pub fn set_token(connection: &Connection, id: NetworkInterfaceId, token: &str, digest: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE network_interfaces SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
-    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
-    Ok(())
-}
-
-/// The interface that was made with that token, and the digest of the request.
-///
-/// # Errors
-/// The database's.
-pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(NetworkInterfaceId, String)>, StoreError> {
-    let sql = "SELECT id, request_digest FROM network_interfaces WHERE client_token = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
-    Ok(statement.query_row([token], read).optional()?)
-}
+super::tokens::queries!("network_interfaces", NetworkInterfaceId);
 
 /// Detaches an interface.
 ///

@@ -240,26 +240,7 @@ fn read_modification(row: &Row<'_>) -> rusqlite::Result<VolumeModification> {
     })
 }
 
-/// Notes the token that a volume was made with, and the digest of the request.
-///
-/// # Errors
-/// The database's; a token that made another one is one.
-pub fn set_token(connection: &Connection, id: VolumeId, token: &str, digest: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE volumes SET client_token = ?2, request_digest = ?3 WHERE id = ?1";
-    connection.prepare_cached(sql)?.execute(params![id, token, digest])?;
-    Ok(())
-}
-
-/// The volume that was made with that token, and the digest of the request.
-///
-/// # Errors
-/// The database's.
-pub fn by_token(connection: &Connection, token: &str) -> Result<Option<(VolumeId, String)>, StoreError> {
-    let sql = "SELECT id, request_digest FROM volumes WHERE client_token = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((row.get("id")?, row.get("request_digest")?));
-    Ok(statement.query_row([token], read).optional()?)
-}
+super::tokens::queries!("volumes", VolumeId);
 
 /// Detaches a volume from its instance.
 ///

@@ -88,11 +88,7 @@ pub(super) async fn copy(call: Call, request: CopyImage) -> Result<Copied, ApiEr
 
 /// The copy that the same request has made before.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<ImageId>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    match store::images::by_token(store, &token.token)? {
-        Some((id, digest)) => token.same_request(&digest).map(|()| Some(id)),
-        None => Ok(None),
-    }
+    ClientToken::made_before(token, |token| store::images::by_token(store, token))
 }
 
 impl Wanted {

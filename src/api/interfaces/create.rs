@@ -85,11 +85,7 @@ pub(super) async fn create(call: Call, request: CreateNetworkInterface) -> Resul
 
 /// The interface that the same request has made before.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<NetworkInterfaceId>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    match store::network_interfaces::by_token(store, &token.token)? {
-        Some((id, digest)) => token.same_request(&digest).map(|()| Some(id)),
-        None => Ok(None),
-    }
+    ClientToken::made_before(token, |token| store::network_interfaces::by_token(store, token))
 }
 
 #[derive(Deserialize)]

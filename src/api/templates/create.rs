@@ -90,12 +90,7 @@ fn must_be_free(store: &Connection, template: &LaunchTemplate) -> Result<(), Api
 
 /// The template that the same request made when it came first.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<LaunchTemplate>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    let Some((template, digest)) = store::launch_templates::asked_with(store, &token.token)? else {
-        return Ok(None);
-    };
-    token.same_request(&digest)?;
-    Ok(Some(template))
+    ClientToken::made_before(token, |token| store::launch_templates::asked_with(store, token))
 }
 
 #[derive(Deserialize)]

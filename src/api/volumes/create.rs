@@ -158,11 +158,7 @@ pub(super) fn least_size(store: &Connection, id: SnapshotId) -> Result<u64, ApiE
 
 /// The volume that the same request has made before.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<VolumeId>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    match store::volumes::by_token(store, &token.token)? {
-        Some((id, digest)) => token.same_request(&digest).map(|()| Some(id)),
-        None => Ok(None),
-    }
+    ClientToken::made_before(token, |token| store::volumes::by_token(store, token))
 }
 
 #[derive(Deserialize)]

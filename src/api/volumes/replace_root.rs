@@ -123,11 +123,10 @@ pub(super) async fn create(call: Call, request: CreateTask) -> Result<Created, A
 
 /// The task that the same request has made before.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<ReplaceRootVolumeTask>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    match store::replace_root_volume_tasks::by_token(store, &token.token)? {
-        Some(task) => token.same_request(&task.request_digest).map(|()| Some(task)),
-        None => Ok(None),
-    }
+    ClientToken::made_before(token, |token| {
+        let task = store::replace_root_volume_tasks::by_token(store, token)?;
+        Ok(task.map(|task| (task.clone(), task.request_digest)))
+    })
 }
 
 /// The instance, which runs and is not given another root volume already.

@@ -66,12 +66,8 @@ async fn create(call: Call, request: CreateNetworkAcl) -> Result<Created, ApiErr
 
 /// The ACL that the same request made when it came first.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<NetworkAcl>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    let Some((id, digest)) = store::network_acls::asked_with(store, &token.token)? else {
-        return Ok(None);
-    };
-    token.same_request(&digest)?;
-    Ok(store::network_acls::get(store, id)?)
+    let made = ClientToken::made_before(token, |token| store::network_acls::asked_with(store, token))?;
+    made.map_or(Ok(None), |id| Ok(store::network_acls::get(store, id)?))
 }
 
 fn make_acl(store: &Connection, vpc: VpcId, token: Option<&ClientToken>) -> Result<NetworkAcl, ApiError> {

@@ -51,12 +51,8 @@ pub(super) async fn create(call: Call, request: CreateRouteTable) -> Result<Crea
 
 /// The table that the same request made when it came first.
 fn made_before(store: &Connection, token: Option<&ClientToken>) -> Result<Option<RouteTable>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    let Some((id, digest)) = store::route_tables::asked_with(store, &token.token)? else {
-        return Ok(None);
-    };
-    token.same_request(&digest)?;
-    Ok(store::route_tables::get(store, id)?)
+    let made = ClientToken::made_before(token, |token| store::route_tables::asked_with(store, token))?;
+    made.map_or(Ok(None), |id| Ok(store::route_tables::get(store, id)?))
 }
 
 fn make_table(store: &Connection, vpc: VpcId, token: Option<&ClientToken>) -> Result<RouteTable, ApiError> {
